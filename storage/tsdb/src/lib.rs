@@ -1,0 +1,6 @@
+//! The storage engine of one shard: chunks, heads, write-ahead log, recovery.
+//!
+//! Knows nothing of Kafka beyond "a partition has offsets", nothing of HTTP, nothing of tenants' limits. Runs on any
+//! [`disk::Disk`]; reads no clock.
+
+pub mod read;
