@@ -4,8 +4,14 @@
 //! tears and rots what a real one may. *Fake the device, never the component.* Knows nothing of what is stored.
 
 mod error;
+mod plain;
+#[cfg(test)]
+mod plain_test;
+mod sim;
 
 pub use error::{DiskError, DiskErrorKind, Operation};
+pub use plain::{PlainDisk, PlainFile};
+pub use sim::{Fault, SimDisk, SimFile, Unsynced};
 
 use std::path::Path;
 
@@ -93,4 +99,12 @@ pub trait DiskFile: 'static {
 
     /// Makes all earlier writes durable (`fdatasync`). A failed sync is never tried again: the process ends.
     async fn sync(&self) -> Result<(), DiskError>;
+}
+
+/// The rule of [`Access::Direct`]. A breach is a bug of the caller: a real device answers it with `EINVAL`.
+fn assert_aligned(access: Access, offset: u64, len: usize) {
+    if access == Access::Direct {
+        assert!(offset.is_multiple_of(BLOCK_BYTES as u64), "direct access at {offset}: not on a block boundary");
+        assert!(len.is_multiple_of(BLOCK_BYTES), "direct access of {len} bytes: not whole blocks");
+    }
 }
