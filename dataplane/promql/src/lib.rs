@@ -6,6 +6,10 @@
 
 #![allow(dead_code, reason = "parts of the evaluator that lands next")]
 
+pub mod ast;
+pub mod function;
+pub mod parser;
+
 mod annotations;
 mod calendar;
 mod engine;

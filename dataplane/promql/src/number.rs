@@ -130,6 +130,22 @@ fn is_underscore_right(text: &str) -> bool {
     })
 }
 
+/// Go's `math.Max`: NaN if either is, +0 above -0.
+pub(crate) fn maximum(left: f64, right: f64) -> f64 {
+    if left.is_nan() || right.is_nan() {
+        return if left == f64::INFINITY || right == f64::INFINITY { f64::INFINITY } else { f64::NAN };
+    }
+    if left == 0.0 && right == 0.0 {
+        return if left.is_sign_negative() { right } else { left };
+    }
+    left.max(right)
+}
+
+/// Go's `math.Min`: NaN if either is, -0 below +0.
+pub(crate) fn minimum(left: f64, right: f64) -> f64 {
+    -maximum(-left, -right)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
