@@ -1,0 +1,145 @@
+//! One executor: a thread, pinned to a CPU or not, with an io_uring and futures that never leave it.
+
+use std::future::Future;
+use std::time::Duration;
+
+use glommio::{LocalExecutorBuilder, Placement};
+
+/// Memory that an executor registers with its ring for direct I/O; more comes from the allocator.
+const IO_MEMORY_BYTES: usize = 1 << 20;
+/// Requests that a ring takes at once.
+const RING_DEPTH: usize = 128;
+
+/// How an executor runs.
+#[derive(Clone, Debug)]
+pub struct ExecutorSpec {
+    /// Name of the thread, cut to 15 bytes by the kernel.
+    pub name: String,
+    pub cpu: Option<usize>,
+}
+
+/// A running executor.
+pub struct Executor<T>(std::thread::JoinHandle<Result<T, String>>);
+
+impl<T> Executor<T> {
+    /// Waits until its future has ended.
+    ///
+    /// # Errors
+    /// It could not be built, or it panicked: with the message.
+    pub fn join(self) -> Result<T, String> {
+        self.0.join().unwrap_or_else(|panic| Err(panic_message(panic.as_ref())))
+    }
+
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        self.0.is_finished()
+    }
+}
+
+pub(crate) fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
+    format!("panicked: {}", text.unwrap_or_else(|| "without a message".to_owned()))
+}
+
+/// Starts a thread with an executor on it and runs the future that `make` gives there.
+///
+/// # Errors
+/// The thread cannot be started. What the executor itself meets comes with [`Executor::join`].
+pub fn spawn_executor<M, F, T>(spec: ExecutorSpec, make: M) -> Result<Executor<T>, String>
+where
+    M: FnOnce() -> F + Send + 'static,
+    F: Future<Output = T>,
+    T: Send + 'static,
+{
+    let thread = std::thread::Builder::new().name(spec.name.clone());
+    let run = move || {
+        let placement = spec.cpu.map_or(Placement::Unbound, Placement::Fixed);
+        let executor = LocalExecutorBuilder::new(placement)
+            .name(&spec.name)
+            .io_memory(IO_MEMORY_BYTES)
+            .ring_depth(RING_DEPTH)
+            .make()
+            .map_err(|error| format!("cannot build the executor {}: {error}", spec.name))?;
+        Ok(executor.run(make()))
+    };
+    thread.spawn(run).map(Executor).map_err(|error| format!("cannot start a thread: {error}"))
+}
+
+/// A future that runs beside the others of its executor; dropped with [`LocalTask`] unless detached.
+pub struct LocalTask<T>(glommio::Task<T>);
+
+impl<T: 'static> LocalTask<T> {
+    /// Waits for its end.
+    pub async fn join(self) -> T {
+        self.0.await
+    }
+
+    /// Lets it run on its own.
+    pub fn detach(self) {
+        self.0.detach();
+    }
+}
+
+/// Runs a future on the executor of the calling thread.
+///
+/// # Panics
+/// The calling thread runs no executor.
+pub fn spawn_local<T: 'static>(future: impl Future<Output = T> + 'static) -> LocalTask<T> {
+    LocalTask(glommio::spawn_local(future))
+}
+
+/// Waits; the executor goes on with other futures.
+pub async fn sleep(duration: Duration) {
+    glommio::timer::sleep(duration).await;
+}
+
+/// Lets every other future that is ready go first.
+pub async fn yield_now() {
+    glommio::executor().yield_now().await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spec(cpu: Option<usize>) -> ExecutorSpec {
+        ExecutorSpec { name: "test".to_owned(), cpu }
+    }
+
+    #[test]
+    fn futures_run_on_their_cpu_and_give_back_a_value() {
+        let cpu = crate::usable_cpus()[0];
+        let executor = spawn_executor(spec(Some(cpu)), move || async move {
+            let task = spawn_local(async { 1 });
+            sleep(Duration::from_millis(1)).await;
+            yield_now().await;
+            (task.join().await, crate::usable_cpus())
+        });
+        assert_eq!(executor.unwrap().join(), Ok((1, vec![cpu])));
+    }
+
+    #[test]
+    fn a_panic_comes_back_as_an_error() {
+        let executor = spawn_executor(spec(None), || async { panic!("a bug of {}", 7) });
+        assert_eq!(executor.unwrap().join(), Err::<(), _>("panicked: a bug of 7".to_owned()));
+    }
+
+    #[test]
+    fn channels_of_tokio_wake_an_executor() {
+        let (send, mut receive) = tokio::sync::mpsc::channel::<u32>(4);
+        let executor = spawn_executor(spec(None), move || async move {
+            let mut sum = 0;
+            while let Some(number) = receive.recv().await {
+                sum += number;
+            }
+            sum
+        })
+        .unwrap();
+        for number in 0..1000 {
+            send.blocking_send(number).unwrap();
+        }
+        drop(send);
+        assert_eq!(executor.join(), Ok(499_500));
+    }
+}
