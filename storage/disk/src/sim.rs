@@ -108,6 +108,11 @@ impl SimDisk {
         world.power_cut_at = Some(world.operations_done + operations);
     }
 
+    /// Ends a power cut as if only the process had died: all it wrote is seen, and what was unsynced still is.
+    pub fn revive(&self) {
+        self.world.borrow_mut().power_cut_at = None;
+    }
+
     /// How many operations were started so far.
     #[must_use]
     pub fn operations_done(&self) -> u64 {

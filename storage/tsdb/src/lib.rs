@@ -4,3 +4,5 @@
 //! [`disk::Disk`]; reads no clock.
 
 pub mod read;
+pub mod recovery;
+pub mod wal;

@@ -145,6 +145,9 @@ fn at_a_power_cut_the_last_write_may_reach_the_device() {
         file.sync().await.unwrap_err();
         assert_eq!(outcomes(&disk), ["aaaa", "baaa", "acaa", "bcaa"].map(str::to_owned).into());
         assert_eq!(sectors(&disk.crash_with(Unsynced::Kept, 0)).await, "bcaa");
+        disk.revive();
+        assert_eq!(sectors(&disk).await, "bcaa");
+        assert_eq!(sectors(&disk.crash_with(Unsynced::Lost, 0)).await, "aaaa", "a dead process syncs nothing");
     });
 }
 

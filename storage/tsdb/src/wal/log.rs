@@ -1,0 +1,403 @@
+//! The write side of a shard's log: segments in reserve, one write and one sync a turn, a limit that refuses.
+//!
+//! A block that was synced is never written again, and a log never goes on in a file of an earlier process: opening starts a
+//! fresh segment whose header says which place of the stream it takes up, which voids all that lies behind that place.
+
+use std::collections::VecDeque;
+use std::path::{Path, PathBuf};
+
+use disk::{Access, BLOCK_BYTES, Disk, DiskError, DiskErrorKind, DiskFile, OpenMode};
+use model::ShardId;
+
+use super::frame::{FRAME_BYTES_MAX, PART_PAYLOAD_BYTES_MAX, PartHeader, disk_bytes};
+use super::segment::{SEGMENT_HEADER_BYTES, SegmentHeader, StreamPosition, file_name, parse_file_name};
+use super::{Lsn, SegmentId, Turn};
+use crate::recovery::FolderSurvey;
+
+/// Sizes of a log.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct WalOptions {
+    /// Size of a segment file; whole blocks.
+    pub segment_bytes: u64,
+    /// How many preallocated segments wait behind the one in use.
+    pub reserve_segments: usize,
+    /// Largest payload of one part of a frame.
+    pub part_bytes_max: usize,
+    /// All segment files together; at this size turns are refused.
+    pub bytes_max: u64,
+}
+
+impl Default for WalOptions {
+    fn default() -> Self {
+        Self { segment_bytes: 64 << 20, reserve_segments: 2, part_bytes_max: 1 << 20, bytes_max: 64 << 30 }
+    }
+}
+
+/// Why a turn is not in the log.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum WalError {
+    /// Nothing was written; the turn can be tried again when there is room.
+    #[error("the write-ahead log has {bytes} bytes and may not grow beyond {bytes_max}")]
+    Full { bytes: u64, bytes_max: u64 },
+    /// Nothing was written; the turn can be tried again when there is room.
+    #[error("no space for a segment of the write-ahead log: {0}")]
+    NoSpace(DiskError),
+    /// A live file failed: what is on the device is unknown, the process must end.
+    #[error("the write-ahead log failed: {0}")]
+    Disk(#[from] DiskError),
+    #[error("the write-ahead log failed before and takes nothing any more")]
+    Failed,
+    #[error("the folder {} holds a log already", .0.display())]
+    NotEmpty(PathBuf),
+}
+
+impl WalError {
+    /// Whether the caller holds and tries again, instead of ending the process.
+    #[must_use]
+    pub fn is_refusal(&self) -> bool {
+        matches!(self, Self::Full { .. } | Self::NoSpace(_))
+    }
+}
+
+/// What a log did since it was opened, and its size now.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct WalCounters {
+    pub frames: u64,
+    /// Bytes of frames on the device, padding included.
+    pub frame_bytes: u64,
+    pub syncs: u64,
+    pub segments_started: u64,
+    pub samples: u64,
+    pub refusals: u64,
+}
+
+/// The log of one shard, open for writing.
+#[derive(Debug)]
+pub struct Wal<D: Disk> {
+    disk: D,
+    dir: PathBuf,
+    shard: ShardId,
+    options: WalOptions,
+    active: Segment<D::File>,
+    active_offset: u64,
+    reserve: VecDeque<Segment<D::File>>,
+    last_segment: Option<SegmentId>,
+    synced: Lsn,
+    /// All segment files, reserve included.
+    bytes: u64,
+    buffer: Vec<u8>,
+    counters: WalCounters,
+    is_failed: bool,
+}
+
+#[derive(Debug)]
+struct Segment<F> {
+    id: SegmentId,
+    file: F,
+}
+
+impl<D: Disk> Wal<D> {
+    /// Starts a log in a folder that has none.
+    ///
+    /// # Errors
+    /// The folder holds segments, there is no room, or the disk failed.
+    pub async fn create(disk: D, dir: &Path, shard: ShardId, options: WalOptions) -> Result<Self, WalError> {
+        disk.create_dir(dir).await?;
+        let entries = disk.list(dir).await?;
+        if entries.iter().any(|entry| parse_file_name(&entry.name).is_some()) {
+            return Err(WalError::NotEmpty(dir.to_owned()));
+        }
+        Self::open(disk, &FolderSurvey::empty(dir, shard), options).await
+    }
+
+    /// Goes on behind what recovery accepted, in a fresh segment. No other survey of this folder may be under way.
+    ///
+    /// # Errors
+    /// There is no room for a segment, or the disk failed.
+    pub async fn open(disk: D, survey: &FolderSurvey, options: WalOptions) -> Result<Self, WalError> {
+        options.check();
+        let (dir, shard) = (survey.dir().to_owned(), survey.shard());
+        disk.create_dir(&dir).await?;
+        let mut spare = Spare { disk: &disk, dir: &dir, options, last: survey.last_segment(), bytes: survey.bytes() };
+        let mut reserve = VecDeque::new();
+        for (id, file_bytes) in survey.reserve() {
+            let file = disk.open(&dir.join(file_name(id)), OpenMode::ReadWrite, Access::Direct).await?;
+            spare.fit(&file, file_bytes).await?;
+            reserve.push_back(Segment { id, file });
+        }
+        if reserve.is_empty() {
+            reserve.push_back(spare.make().await?);
+        }
+        let (last_segment, mut bytes) = (spare.last, spare.bytes);
+        let active = reserve.pop_front().expect("made above");
+        let synced = survey.accepted();
+        write_header(&active, shard, options, StreamPosition::start_of(synced.next()), synced).await?;
+        // Only now, with the fence durable, what lies behind the accepted frames may go.
+        for (id, file_bytes, keep_bytes) in survey.surplus() {
+            let file = disk.open(&dir.join(file_name(id)), OpenMode::ReadWrite, Access::Direct).await?;
+            file.truncate(keep_bytes).await?;
+            bytes -= file_bytes - keep_bytes;
+        }
+        let active_offset = SEGMENT_HEADER_BYTES;
+        let counters = WalCounters { segments_started: 1, syncs: 1, ..WalCounters::default() };
+        let buffer = Vec::new();
+        let mut wal = Self {
+            disk,
+            dir,
+            shard,
+            options,
+            active,
+            active_offset,
+            reserve,
+            last_segment,
+            synced,
+            bytes,
+            buffer,
+            counters,
+            is_failed: false,
+        };
+        wal.replenish().await?;
+        Ok(wal)
+    }
+
+    /// Writes and syncs a turn as one frame. On success it is durable; on a refusal nothing was written.
+    ///
+    /// # Errors
+    /// See [`WalError`]; everything but a refusal is fatal.
+    pub async fn append(&mut self, turn: &mut Turn) -> Result<Lsn, WalError> {
+        if self.is_failed {
+            return Err(WalError::Failed);
+        }
+        let sample_count = turn.sample_count();
+        let (data, marks) = turn.payload();
+        assert!(data.len() + marks.len() <= FRAME_BYTES_MAX, "a turn of {} bytes", data.len() + marks.len());
+        assert!(!(data.is_empty() && marks.is_empty()), "an empty turn needs no frame");
+        let split = Split::new(data, marks, self.options.part_bytes_max);
+        if let Err(error) = self.make_room(&split).await {
+            self.counters.refusals += u64::from(error.is_refusal());
+            self.is_failed |= !error.is_refusal();
+            return Err(error);
+        }
+        // A caller that drops this future half-way leaves a log that nobody may write to any more.
+        self.is_failed = true;
+        let lsn = self.synced.next();
+        self.write(&split, lsn).await?;
+        self.is_failed = false;
+        self.synced = lsn;
+        self.counters.frames += 1;
+        self.counters.samples += sample_count;
+        Ok(lsn)
+    }
+
+    /// Preallocates until the reserve is complete again. Best called when nobody waits. Having no room is no error here.
+    ///
+    /// # Errors
+    /// The disk failed in another way than being full.
+    pub async fn replenish(&mut self) -> Result<(), WalError> {
+        while self.reserve.len() < self.options.reserve_segments {
+            match self.grow().await {
+                Ok(()) => {}
+                Err(error) if error.is_refusal() => return Ok(()),
+                Err(error) => {
+                    self.is_failed = true;
+                    return Err(error);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The last durable frame; 0 before the first.
+    #[must_use]
+    pub fn synced(&self) -> Lsn {
+        self.synced
+    }
+
+    /// Bytes of all segment files, preallocated ones included.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    #[must_use]
+    pub fn counters(&self) -> WalCounters {
+        self.counters
+    }
+
+    #[must_use]
+    pub fn shard(&self) -> ShardId {
+        self.shard
+    }
+
+    /// Bytes of memory that the log holds.
+    #[must_use]
+    pub fn memory_bytes(&self) -> usize {
+        self.buffer.capacity()
+    }
+
+    /// Sees to it that the whole frame will find preallocated room.
+    async fn make_room(&mut self, split: &Split<'_>) -> Result<(), WalError> {
+        let mut offset = self.active_offset;
+        let mut segments_needed = 0;
+        for part in split.parts() {
+            let bytes = disk_bytes(part.0.len() + part.1.len()) as u64;
+            if offset + bytes > self.options.segment_bytes {
+                segments_needed += 1;
+                offset = SEGMENT_HEADER_BYTES;
+            }
+            offset += bytes;
+        }
+        while self.reserve.len() < segments_needed {
+            self.grow().await?;
+        }
+        Ok(())
+    }
+
+    async fn grow(&mut self) -> Result<(), WalError> {
+        let (disk, dir, options) = (&self.disk, &self.dir, self.options);
+        let mut spare = Spare { disk, dir, options, last: self.last_segment, bytes: self.bytes };
+        let segment = spare.make().await?;
+        (self.last_segment, self.bytes) = (spare.last, spare.bytes);
+        self.reserve.push_back(segment);
+        Ok(())
+    }
+
+    async fn write(&mut self, split: &Split<'_>, lsn: Lsn) -> Result<(), DiskError> {
+        self.buffer.clear();
+        for (index, (data, marks)) in split.parts().enumerate() {
+            let position = StreamPosition { lsn, part: index as u16 };
+            let bytes = disk_bytes(data.len() + marks.len()) as u64;
+            if self.active_offset + self.buffer.len() as u64 + bytes > self.options.segment_bytes {
+                self.flush().await?;
+                self.start_next_segment(position).await?;
+            }
+            let header = PartHeader { position, part_count: split.part_count, synced: self.synced };
+            header.encode(self.active.id, data, marks, &mut self.buffer);
+        }
+        self.flush().await
+    }
+
+    async fn flush(&mut self) -> Result<(), DiskError> {
+        if self.buffer.is_empty() {
+            return Ok(());
+        }
+        self.active.file.write_at(self.active_offset, &self.buffer).await?;
+        self.active.file.sync().await?;
+        self.active_offset += self.buffer.len() as u64;
+        self.counters.frame_bytes += self.buffer.len() as u64;
+        self.counters.syncs += 1;
+        self.buffer.clear();
+        Ok(())
+    }
+
+    async fn start_next_segment(&mut self, first: StreamPosition) -> Result<(), DiskError> {
+        let next = self.reserve.pop_front().expect("room was made before the first write");
+        write_header(&next, self.shard, self.options, first, self.synced).await?;
+        self.active = next;
+        self.active_offset = SEGMENT_HEADER_BYTES;
+        self.counters.segments_started += 1;
+        self.counters.syncs += 1;
+        Ok(())
+    }
+}
+
+async fn write_header<F: DiskFile>(
+    segment: &Segment<F>,
+    shard: ShardId,
+    options: WalOptions,
+    first: StreamPosition,
+    synced: Lsn,
+) -> Result<(), DiskError> {
+    let header = SegmentHeader { shard, segment: segment.id, segment_bytes: options.segment_bytes, first, synced };
+    segment.file.write_at(0, &header.encode()).await?;
+    segment.file.sync().await
+}
+
+/// Makes preallocated segments.
+struct Spare<'a, D: Disk> {
+    disk: &'a D,
+    dir: &'a Path,
+    options: WalOptions,
+    last: Option<SegmentId>,
+    bytes: u64,
+}
+
+impl<D: Disk> Spare<'_, D> {
+    async fn make(&mut self) -> Result<Segment<D::File>, WalError> {
+        let segment_bytes = self.options.segment_bytes;
+        if self.bytes + segment_bytes > self.options.bytes_max {
+            return Err(WalError::Full { bytes: self.bytes, bytes_max: self.options.bytes_max });
+        }
+        let id = self.last.map_or(SegmentId(1), SegmentId::next);
+        let path = self.dir.join(file_name(id));
+        let file = match self.disk.open(&path, OpenMode::CreateNew, Access::Direct).await {
+            Ok(file) => file,
+            Err(error) if error.kind == DiskErrorKind::NoSpace => return Err(WalError::NoSpace(error)),
+            Err(error) => return Err(error.into()),
+        };
+        if let Err(error) = file.allocate(segment_bytes).await {
+            drop(file);
+            self.disk.remove(&path).await?;
+            self.disk.sync_dir(self.dir).await?;
+            return Err(no_space_or_fatal(error));
+        }
+        file.sync().await?;
+        self.disk.sync_dir(self.dir).await?;
+        self.last = Some(id);
+        self.bytes += segment_bytes;
+        Ok(Segment { id, file })
+    }
+
+    /// Gives a file that was in reserve before the length that segments have now.
+    async fn fit(&mut self, file: &D::File, file_bytes: u64) -> Result<(), WalError> {
+        let segment_bytes = self.options.segment_bytes;
+        if file_bytes > segment_bytes {
+            file.truncate(segment_bytes).await?;
+        } else if file_bytes < segment_bytes {
+            file.allocate(segment_bytes).await.map_err(no_space_or_fatal)?;
+        }
+        file.sync().await?;
+        self.bytes = self.bytes - file_bytes + segment_bytes;
+        Ok(())
+    }
+}
+
+fn no_space_or_fatal(error: DiskError) -> WalError {
+    if error.kind == DiskErrorKind::NoSpace { WalError::NoSpace(error) } else { WalError::Disk(error) }
+}
+
+/// How a payload falls into parts: data in slices, the marks whole and in the last one.
+struct Split<'a> {
+    data: &'a [u8],
+    marks: &'a [u8],
+    part_bytes_max: usize,
+    part_count: u16,
+}
+
+impl<'a> Split<'a> {
+    fn new(data: &'a [u8], marks: &'a [u8], part_bytes_max: usize) -> Self {
+        assert!(marks.len() <= part_bytes_max, "the progress of a turn fits one part");
+        let data_parts = data.len().div_ceil(part_bytes_max).max(1);
+        let room_in_last = data_parts * part_bytes_max - data.len();
+        let part_count = data_parts + usize::from(marks.len() > room_in_last);
+        let part_count = u16::try_from(part_count).expect("turns are bounded, parts are not that small");
+        Self { data, marks, part_bytes_max, part_count }
+    }
+
+    fn parts(&self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
+        let (data, marks, len_max, count) = (self.data, self.marks, self.part_bytes_max, usize::from(self.part_count));
+        (0..count).map(move |index| {
+            let slice = &data[(index * len_max).min(data.len())..((index + 1) * len_max).min(data.len())];
+            (slice, if index + 1 == count { marks } else { &[][..] })
+        })
+    }
+}
+
+impl WalOptions {
+    fn check(&self) {
+        assert!(self.segment_bytes.is_multiple_of(BLOCK_BYTES as u64), "segments are whole blocks");
+        assert!((1..=PART_PAYLOAD_BYTES_MAX).contains(&self.part_bytes_max), "part_bytes_max is out of range");
+        let part_bytes = disk_bytes(self.part_bytes_max) as u64;
+        assert!(SEGMENT_HEADER_BYTES + part_bytes <= self.segment_bytes, "a segment holds at least one part");
+    }
+}
