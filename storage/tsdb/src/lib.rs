@@ -3,6 +3,8 @@
 //! Knows nothing of Kafka beyond "a partition has offsets", nothing of HTTP, nothing of tenants' limits. Runs on any
 //! [`disk::Disk`]; reads no clock.
 
+pub mod chunk;
+pub mod head;
 pub mod read;
 pub mod recovery;
 pub mod wal;

@@ -1,0 +1,220 @@
+//! Which samples a head takes, and how they get into chunks.
+//!
+//! What is accepted depends on the series' own samples and the record's timestamp only, never on other series:
+//!
+//! | sample | outcome |
+//! |---|---|
+//! | later than the horizon | `TooFarInFuture` |
+//! | first of its series, or later than the last | `InOrder` |
+//! | at the last one's time, same bits | `Equal` |
+//! | at the last one's time, other bits | `DuplicateTimestamp` |
+//! | earlier, and exactly this sample is in the open or a sealed chunk | `Equal` |
+//! | earlier otherwise | `SampleOutOfOrder` |
+//!
+//! Equal means bit for bit: NaNs are values, and a stale marker equals itself.
+
+use std::sync::Arc;
+
+use model::{RejectReason, Sample, SeriesRef, TimeRange};
+
+use super::fingerprints::prefetch;
+use super::series::{NONE, Series};
+use super::{CHUNK_RANGE_MS, Head, SAMPLES_PER_CHUNK, SealedChunk, Slot};
+use crate::chunk::{SAMPLE_BYTES_MAX, XorAppender, XorReader};
+
+/// Appends in flight between prefetch and use: their lines (two each) stay well within the first-level cache.
+const BATCH_LEN: usize = 64;
+/// The two counters in front of an `Arc`'s bytes.
+const ARC_BYTES: u64 = 16;
+
+/// The latest timestamp that is acceptable.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Horizon(pub i64);
+
+impl Horizon {
+    /// For samples that were accepted before: those of the log.
+    pub const NONE: Self = Self(i64::MAX);
+}
+
+/// What became of an acceptable sample.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Appended {
+    InOrder,
+    /// It was there already.
+    Equal,
+}
+
+impl Head {
+    /// The horizon for the samples of a record.
+    #[must_use]
+    pub fn horizon(&self, record_timestamp_ms: i64) -> Horizon {
+        Horizon(record_timestamp_ms.saturating_add(self.options.future_grace_ms))
+    }
+
+    /// Appends one sample.
+    ///
+    /// # Errors
+    /// See the table of the module. Refusals are counted.
+    ///
+    /// # Panics
+    /// The series is not of this head.
+    #[inline]
+    pub fn append(&mut self, series: SeriesRef, sample: Sample, horizon: Horizon) -> Result<Appended, RejectReason> {
+        let outcome = self.place(series.0, sample, horizon);
+        match outcome {
+            Ok(Appended::InOrder) => self.counters.samples_appended += 1,
+            Ok(Appended::Equal) => self.counters.samples_equal += 1,
+            Err(reason) => self.counters.rejected.add(reason),
+        }
+        outcome
+    }
+
+    /// Appends samples of one record in their order; `outcomes` is cleared and then as long as `items`.
+    ///
+    /// # Panics
+    /// A series is not of this head.
+    pub fn append_batch(
+        &mut self,
+        items: &[(SeriesRef, Sample)],
+        horizon: Horizon,
+        outcomes: &mut Vec<Result<Appended, RejectReason>>,
+    ) {
+        outcomes.clear();
+        outcomes.reserve(items.len());
+        for batch in items.chunks(BATCH_LEN) {
+            for (series, _) in batch {
+                prefetch(self.series.get(series.0));
+            }
+            for (series, _) in batch {
+                self.prefetch_tail(series.0);
+            }
+            outcomes.extend(batch.iter().map(|(series, sample)| self.append(*series, *sample, horizon)));
+        }
+    }
+
+    #[inline]
+    fn prefetch_tail(&self, series: u32) {
+        let series = self.series.get(series);
+        if series.slot != Slot::NONE {
+            // The last byte may lie in one line and the sample's end in the next; the adjacent-line prefetcher fetches that.
+            prefetch(&self.arena.slot(series.slot)[series.open.byte_len() - 1]);
+        }
+    }
+
+    #[inline]
+    fn place(&mut self, series_index: u32, sample: Sample, horizon: Horizon) -> Result<Appended, RejectReason> {
+        let series = self.series.get_mut(series_index);
+        if sample.timestamp_ms > horizon.0 {
+            return Err(RejectReason::TooFarInFuture);
+        }
+        if series.open.count() > 0 && sample.timestamp_ms <= series.open.last_timestamp_ms() {
+            return self.judge_late(series_index, sample);
+        }
+        // An empty series has no slot and seals at the beginning of time, so this is its way as well.
+        if series.open.count() == SAMPLES_PER_CHUNK || sample.timestamp_ms >= series.seal_at_ms {
+            self.begin_chunk(series_index, sample.timestamp_ms);
+        }
+        let series = self.series.get_mut(series_index);
+        let mut bytes = self.arena.slot_mut(series.slot);
+        if bytes.len() < series.open.byte_len() + SAMPLE_BYTES_MAX {
+            series.slot = self.arena.grow(series.slot, series.open.byte_len());
+            bytes = self.arena.slot_mut(series.slot);
+        }
+        series.open.append(bytes, sample);
+        self.range.min_ms = self.range.min_ms.min(sample.timestamp_ms);
+        self.range.max_ms = self.range.max_ms.max(sample.timestamp_ms);
+        Ok(Appended::InOrder)
+    }
+
+    /// A sample that is not later than the series' last one: a repetition, a conflict, or too late. At most one chunk is
+    /// decoded for it.
+    #[cold]
+    fn judge_late(&self, series_index: u32, sample: Sample) -> Result<Appended, RejectReason> {
+        let series = self.series.get(series_index);
+        if sample.timestamp_ms == series.open.last_timestamp_ms() {
+            let is_equal = sample.value.to_bits() == series.open.last_value_bits();
+            return if is_equal { Ok(Appended::Equal) } else { Err(RejectReason::DuplicateTimestamp) };
+        }
+        let is_there = match self.sealed_around(series, sample.timestamp_ms) {
+            Around::Open => holds(XorReader::of_open(self.arena.slot(series.slot), &series.open), sample),
+            Around::Sealed(chunk) => XorReader::new(&chunk.bytes).is_ok_and(|reader| holds(reader, sample)),
+            Around::Gap => false,
+        };
+        if is_there { Ok(Appended::Equal) } else { Err(RejectReason::SampleOutOfOrder) }
+    }
+
+    /// The chunk that would hold a sample of this time. Chunks of a series do not overlap and are listed newest first.
+    fn sealed_around(&self, series: &Series, timestamp_ms: i64) -> Around<'_> {
+        let mut next = series.sealed;
+        while next != NONE {
+            let chunk = self.sealed.get(next);
+            if chunk.range.contains(timestamp_ms) {
+                return Around::Sealed(chunk);
+            }
+            if timestamp_ms > chunk.range.max_ms {
+                return if next == series.sealed { Around::Open } else { Around::Gap };
+            }
+            next = chunk.previous;
+        }
+        if series.sealed == NONE { Around::Open } else { Around::Gap }
+    }
+
+    /// Makes room for a sample that does not belong into the chunk so far.
+    fn begin_chunk(&mut self, series_index: u32, timestamp_ms: i64) {
+        if self.series.get(series_index).open.count() > 0 {
+            self.seal(series_index);
+        }
+        let series = self.series.get_mut(series_index);
+        series.slot = self.arena.allocate();
+        series.seal_at_ms = range_end_ms(timestamp_ms);
+    }
+
+    /// Ends the open chunk: its bytes move out of the arena, exactly as long as they are.
+    fn seal(&mut self, series_index: u32) {
+        let series = self.series.get_mut(series_index);
+        let bytes = finished(self.arena.slot(series.slot), &series.open);
+        self.counters.bytes.chunks_sealed += bytes.len().next_multiple_of(8) as u64 + ARC_BYTES;
+        let range = open_range(&bytes, &series.open);
+        series.sealed = self.sealed.push(SealedChunk { range, bytes, previous: series.sealed });
+        self.arena.free(series.slot);
+        series.slot = Slot::NONE;
+        series.open = XorAppender::new();
+    }
+}
+
+/// Where a sample of some time would be.
+enum Around<'a> {
+    /// After all sealed chunks.
+    Open,
+    Sealed(&'a SealedChunk),
+    /// Between the chunks or before them all.
+    Gap,
+}
+
+fn holds(mut reader: XorReader<'_>, sample: Sample) -> bool {
+    while let Some(found) = reader.next_sample().expect("the head's own bytes") {
+        if found.timestamp_ms >= sample.timestamp_ms {
+            return found.timestamp_ms == sample.timestamp_ms && found.value.to_bits() == sample.value.to_bits();
+        }
+    }
+    false
+}
+
+/// A copy of an open chunk that any reader understands.
+pub(super) fn finished(slot: &[u8], open: &XorAppender) -> Arc<[u8]> {
+    let mut bytes: Arc<[u8]> = slot[..open.byte_len()].into();
+    open.finish(Arc::get_mut(&mut bytes).expect("nobody else has it yet"));
+    bytes
+}
+
+/// The range of a chunk that is not empty.
+pub(super) fn open_range(finished: &[u8], open: &XorAppender) -> TimeRange {
+    let first = XorReader::of_open(finished, open).next_sample().expect("the head's own bytes");
+    let min_ms = first.expect("an open chunk has a sample").timestamp_ms;
+    TimeRange { min_ms, max_ms: open.last_timestamp_ms() }
+}
+
+/// The exclusive end of the aligned range that holds a time.
+fn range_end_ms(timestamp_ms: i64) -> i64 {
+    timestamp_ms.div_euclid(CHUNK_RANGE_MS).saturating_add(1).saturating_mul(CHUNK_RANGE_MS)
+}
