@@ -40,8 +40,7 @@ impl<'a> SeriesView<'a> {
         let mut label_bytes = 0;
         let (mut scattered, mut are_labels_over) = (false, false);
         let (mut samples, mut noted) = (0, Noted::default());
-        loop {
-            let Some((number, value)) = fields.next_field()? else { break };
+        while let Some((number, value)) = fields.next_field()? {
             match number {
                 LABELS => {
                     value.bytes()?;
@@ -85,6 +84,27 @@ impl<'a> SeriesView<'a> {
             put_varint(message.len() as u64, out);
             out.extend_from_slice(message);
         }
+    }
+
+    /// Appends everything but the labels, and of the samples those that `keep` wants; gives their number.
+    pub fn copy_rest(&self, out: &mut Vec<u8>, mut keep: impl FnMut(&Sample) -> bool) -> u64 {
+        let mut kept = 0;
+        let mut fields = Fields::new(self.raw);
+        let mut start = self.raw.len();
+        while let Ok(Some((number, value))) = fields.next_field() {
+            let begin = self.raw.len() - start;
+            start = fields.rest().len();
+            let is_kept = match number {
+                LABELS => false,
+                SAMPLES => parse_sample(value).is_ok_and(|sample| keep(&sample)),
+                _ => true,
+            };
+            kept += u64::from(is_kept && number == SAMPLES);
+            if is_kept {
+                out.extend_from_slice(&self.raw[begin..self.raw.len() - start]);
+            }
+        }
+        kept
     }
 }
 
