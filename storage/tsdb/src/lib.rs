@@ -7,4 +7,5 @@ pub mod chunk;
 pub mod head;
 pub mod read;
 pub mod recovery;
+pub mod store;
 pub mod wal;

@@ -22,7 +22,7 @@ use std::path::{Path, PathBuf};
 use disk::{Disk, DiskError, DiskErrorKind};
 use model::{PartitionId, ShardId};
 
-use crate::wal::{Epoch, LogIdentity, Lsn, Malformed};
+use crate::wal::{Epoch, LogIdentity, Lsn};
 
 pub use decision::{Evidence, Finding};
 pub use folder::{FolderSurvey, TornTail, survey_folder};
@@ -43,8 +43,8 @@ pub enum RecoveryError {
     Unsupported { segment: PathBuf, offset: u64, version: u16 },
     #[error("{}: segment {} is missing between others ({ADVICE})", .dir.display(), crate::wal::file_name(*.segment))]
     MissingSegment { dir: PathBuf, segment: crate::wal::SegmentId },
-    #[error("{}: frame {lsn} cannot be understood: {malformed}; start the release that wrote it, or {ADVICE}", .segment.display())]
-    Malformed { segment: PathBuf, lsn: Lsn, malformed: Malformed },
+    #[error("{}: frame {lsn} cannot be understood: {what}; start the release that wrote it, or {ADVICE}", .segment.display())]
+    Unintelligible { segment: PathBuf, lsn: Lsn, what: String },
     #[error("partition {partition} has epoch {} in both {} and {}: two shards owned it at once ({ADVICE})", .epoch.0, .one.display(), .other.display())]
     DuplicateEpoch { partition: PartitionId, epoch: Epoch, one: PathBuf, other: PathBuf },
     #[error("{} belongs to topic {} of cluster {:?}, {} to topic {} of cluster {:?} ({ADVICE})", .one.display(), .one_log.topic_name, .one_log.cluster_id, .other.display(), .other_log.topic_name, .other_log.cluster_id)]

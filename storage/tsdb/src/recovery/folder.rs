@@ -12,8 +12,8 @@ use super::decision::{
 };
 use super::reader::SegmentReader;
 use crate::wal::{
-    Epoch, FRAME_BYTES_MAX, HeaderState, LogIdentity, Lsn, PartError, PartHeader, SEGMENT_HEADER_BYTES, Section,
-    Sections, SegmentHeader, SegmentId, StreamPosition, file_name, parse_file_name,
+    Epoch, FRAME_BYTES_MAX, HeaderState, LogIdentity, Lsn, Malformed, PartError, PartHeader, SEGMENT_HEADER_BYTES,
+    Section, Sections, SegmentHeader, SegmentId, StreamPosition, file_name, parse_file_name,
 };
 
 /// What a shard's folder holds. Plain data, taken while nobody writes to the folder.
@@ -268,7 +268,10 @@ impl<'a> Scan<'a> {
             return Ok(true);
         }
         let lsn = part.position.lsn;
-        let malformed = |malformed| RecoveryError::Malformed { segment: reader.path.clone(), lsn, malformed };
+        let malformed = |malformed: Malformed| {
+            let (segment, what) = (reader.path.clone(), malformed.to_string());
+            RecoveryError::Unintelligible { segment, lsn, what }
+        };
         let mut sections = Sections::new(&self.payload);
         let mut routes = BTreeSet::new();
         while let Some(section) = sections.next_section().map_err(malformed)? {

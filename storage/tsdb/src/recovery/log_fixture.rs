@@ -61,6 +61,8 @@ impl Seen {
 }
 
 impl Replay for Seen {
+    type Error = Malformed;
+
     fn section(&mut self, _: FramePlace, section: Section<'_>) -> Result<(), Malformed> {
         match section {
             Section::Samples(mut samples) => {

@@ -22,11 +22,14 @@ pub struct FramePlace {
 
 /// Takes in what is replayed.
 pub trait Replay {
+    /// Why a section makes no sense to the visitor.
+    type Error: std::fmt::Display + From<Malformed>;
+
     /// One section of a wanted partition.
     ///
     /// # Errors
-    /// The section breaks the format.
-    fn section(&mut self, place: FramePlace, section: Section<'_>) -> Result<(), Malformed>;
+    /// The section breaks the format or contradicts the ones before it; the replay ends with the error's text.
+    fn section(&mut self, place: FramePlace, section: Section<'_>) -> Result<(), Self::Error>;
 }
 
 /// Replays the sections of the partitions that `is_wanted` names. Log identities are in the survey, not here.
@@ -104,16 +107,16 @@ impl Pass<'_> {
             }
             self.next = None;
             let place = FramePlace { shard: self.folder.shard(), lsn: position.lsn };
-            self.visit(place, visitor).map_err(|malformed| RecoveryError::Malformed {
+            self.visit(place, visitor).map_err(|error| RecoveryError::Unintelligible {
                 segment: reader.path.clone(),
                 lsn: position.lsn,
-                malformed,
+                what: error.to_string(),
             })?;
         }
         Ok(())
     }
 
-    fn visit(&self, place: FramePlace, visitor: &mut impl Replay) -> Result<(), Malformed> {
+    fn visit<R: Replay>(&self, place: FramePlace, visitor: &mut R) -> Result<(), R::Error> {
         let mut sections = Sections::new(&self.payload);
         while let Some(section) = sections.next_section()? {
             if section.route().is_some_and(|(partition, epoch)| self.wants(partition, epoch)) {

@@ -1,0 +1,125 @@
+//! Records that can be made again from (partition, offset), and what a store must show after some of them.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::Arc;
+
+use disk::Disk;
+use model::{
+    Fingerprint, FingerprintKey, MatchOp, Matcher, Offset, PartitionId, Sample, ShardId, TenantId, TimeRange,
+    encode_labels,
+};
+
+use super::{Applied, RecordBatch, ShardStore, StoreOptions};
+use crate::chunk::decode_xor;
+use crate::head::HeadOptions;
+use crate::read::SelectRequest;
+use crate::wal::{RecordIdentity, WalOptions};
+
+pub(crate) const ROOT: &str = "/wal";
+
+/// Samples by `tenant labels`.
+pub(crate) type Shown = BTreeMap<String, Vec<(i64, f64)>>;
+
+pub(crate) fn options() -> StoreOptions {
+    let wal = WalOptions { segment_bytes: 16 * 4096, reserve_segments: 1, part_bytes_max: 8192, bytes_max: 1 << 30 };
+    let head = HeadOptions { series_max: 1000, future_grace_ms: 60_000 };
+    StoreOptions { shard: ShardId(0), wal, key: FingerprintKey::new(11), head, memory_bytes_max: 1 << 30 }
+}
+
+pub(crate) fn partitions_of(shard: ShardId, shard_count: u16, partitions: i32) -> Vec<PartitionId> {
+    (0..partitions).filter(|partition| *partition as u16 % shard_count == shard.0).map(PartitionId).collect()
+}
+
+pub(crate) fn labels_of(partition: PartitionId, series: u32) -> Vec<u8> {
+    let (partition, series) = (partition.to_string(), series.to_string());
+    let mut bytes = Vec::new();
+    encode_labels([("__name__", "m"), ("p", partition.as_str()), ("s", series.as_str())].into_iter(), &mut bytes);
+    bytes
+}
+
+pub(crate) fn tenant_of(offset: i64) -> TenantId {
+    TenantId::new(&format!("t{}", offset % 2)).unwrap()
+}
+
+/// The series and samples of a record. Every seventh sample comes twice, and once more with another value.
+pub(crate) fn samples_of(partition: PartitionId, offset: i64) -> Vec<(u32, Sample)> {
+    let mut samples = Vec::new();
+    for series in (0..20).filter(|series| (i64::from(*series) + offset) % 3 != 0) {
+        let value = f64::from(partition.0) * 1000.0 + offset as f64 + f64::from(series) / 100.0;
+        let sample = Sample { timestamp_ms: offset * 1000, value };
+        samples.push((series, sample));
+        if (offset + i64::from(series)) % 7 == 0 {
+            samples.push((series, sample));
+            samples.push((series, Sample { value: -1.0, ..sample }));
+        }
+    }
+    samples
+}
+
+/// Applies the records of a range of offsets and advances the partition over it.
+pub(crate) fn fill<D: Disk>(store: &mut ShardStore<D>, partition: PartitionId, offsets: Range<i64>) -> Applied {
+    let mut total = Applied::default();
+    let key = options().key;
+    for offset in offsets.clone() {
+        let samples = samples_of(partition, offset);
+        let labels: Vec<Vec<u8>> = (0..20).map(|series| labels_of(partition, series)).collect();
+        let fingerprints: Vec<Fingerprint> = labels.iter().map(|labels| key.fingerprint(labels)).collect();
+        let tenant = tenant_of(offset);
+        let record_timestamp_ms = offset * 1000;
+        let batch = RecordBatch {
+            tenant: &tenant,
+            partition,
+            record_timestamp_ms,
+            fingerprints: &fingerprints,
+            samples: &samples,
+        };
+        let applied = store.apply(&batch, &mut |place, out| {
+            out.extend_from_slice(&labels[place]);
+            Ok(fingerprints[place])
+        });
+        total.stored += applied.stored;
+        total.equal += applied.equal;
+        total.rejected += applied.rejected;
+    }
+    let last = RecordIdentity { offset: Offset(offsets.end - 1), timestamp_ms: offsets.end * 1000, batch_crc: 7 };
+    store.advance(partition, Offset(offsets.start), Offset(offsets.end), Some(last));
+    total
+}
+
+/// What the records below `next` leave in a store.
+pub(crate) fn expected_samples(partition: PartitionId, next: i64, shown: &mut Shown) {
+    for offset in 0..next {
+        for (series, sample) in samples_of(partition, offset) {
+            let name = format!(r#"{} {{__name__="m", p="{partition}", s="{series}"}}"#, tenant_of(offset));
+            let samples = shown.entry(name).or_default();
+            if samples.last().is_none_or(|last| last.0 < sample.timestamp_ms) {
+                samples.push((sample.timestamp_ms, sample.value));
+            }
+        }
+    }
+}
+
+/// Everything, the way a query reads it.
+pub(crate) fn read_all<D: Disk>(store: &ShardStore<D>) -> Shown {
+    let mut shown = Shown::new();
+    for tenant in store.tenants() {
+        let matchers: Arc<[Matcher]> = Arc::new([Matcher::new("__name__", MatchOp::Equal, "m").unwrap()]);
+        let range = TimeRange { min_ms: i64::MIN, max_ms: i64::MAX };
+        let mut walk = store.select(&SelectRequest { tenant: tenant.clone(), matchers, range });
+        let mut found = Vec::new();
+        while !walk.is_done() {
+            assert!(walk.remaining() > 0);
+            store.select_step(&mut walk, 7, &mut found);
+        }
+        for series in found {
+            let (mut timestamps_ms, mut values) = (Vec::new(), Vec::new());
+            for chunk in &series.chunks {
+                decode_xor(&chunk.bytes, &mut timestamps_ms, &mut values).unwrap();
+            }
+            let samples = timestamps_ms.into_iter().zip(values).collect();
+            assert!(shown.insert(format!("{tenant} {}", series.labels), samples).is_none(), "each series once");
+        }
+    }
+    shown
+}

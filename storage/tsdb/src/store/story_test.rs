@@ -1,0 +1,154 @@
+//! Crash stories of whole stores: records go in, the device dies, and what a reader finds afterwards is compared, sample by
+//! sample, with what the records up to the marks say.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use disk::{SimDisk, Unsynced};
+use futures_lite::future::block_on;
+use model::{Offset, PartitionId, ShardId};
+
+use super::store_fixture::{ROOT, expected_samples, fill, options, partitions_of, read_all};
+use super::{ShardStore, StoreError, StoreOptions};
+use crate::recovery::{RecoveryError, survey};
+use crate::wal::WalError;
+
+const SEEDS: u64 = 60;
+const LIVES: u64 = 6;
+const PARTITIONS: i32 = 4;
+
+/// SplitMix64, as the disk's own dice.
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (mixed ^ (mixed >> 31)) % bound
+    }
+}
+
+struct Story {
+    seed: u64,
+    dice: Dice,
+    disk: SimDisk,
+    /// The highest mark that was ever told to be durable.
+    durable: BTreeMap<PartitionId, Offset>,
+    samples_checked: usize,
+}
+
+/// The power went.
+struct PowerCut;
+
+impl Story {
+    async fn live(&mut self) -> Result<(), PowerCut> {
+        let shard_count = 1 + self.dice.below(3) as u16;
+        let mut stores = self.open(shard_count).await?;
+        loop {
+            let store = &mut stores[self.dice.below(shard_count.into()) as usize];
+            let partitions: Vec<PartitionId> = store.partitions().keys().copied().collect();
+            if partitions.is_empty() {
+                continue;
+            }
+            for _ in 0..1 + self.dice.below(3) {
+                let partition = partitions[self.dice.below(partitions.len() as u64) as usize];
+                self.consume(store, partition);
+            }
+            let Some(commit) = store.start_commit() else { continue };
+            if self.dice.below(2) == 0 {
+                // The next turn fills while this one is on its way.
+                self.consume(store, partitions[0]);
+            }
+            let committed = commit.run().await;
+            let result = store.finish_commit(committed);
+            result.map_err(|error| self.check_cut(&error))?;
+            for (partition, marks) in store.partitions() {
+                if let Some(durable) = marks.durable() {
+                    self.durable.insert(*partition, durable);
+                }
+            }
+        }
+    }
+
+    async fn open(&mut self, shard_count: u16) -> Result<Vec<ShardStore<SimDisk>>, PowerCut> {
+        let root = Path::new(ROOT);
+        let survey = survey(&self.disk, root).await.map_err(|error| self.check_cut_recovery(&error))?;
+        let mut stores = Vec::new();
+        for shard in 0..shard_count {
+            let partitions = partitions_of(ShardId(shard), shard_count, PARTITIONS);
+            let options = StoreOptions { shard: ShardId(shard), ..options() };
+            let store = match ShardStore::open(self.disk.clone(), root, &survey, &partitions, options).await {
+                Ok(store) => store,
+                Err(StoreError::Wal(error)) => return Err(self.check_cut(&error)),
+                Err(StoreError::Recovery(error)) => return Err(self.check_cut_recovery(&error)),
+            };
+            self.check(&store);
+            stores.push(store);
+        }
+        Ok(stores)
+    }
+
+    /// Applies up to three records of a partition.
+    fn consume(&mut self, store: &mut ShardStore<SimDisk>, partition: PartitionId) {
+        let first = store.marks(partition).applied().unwrap_or_else(|| {
+            store.start_at(partition, Offset(0));
+            Offset(0)
+        });
+        fill(store, partition, first.0..first.0 + 1 + self.dice.below(3) as i64);
+    }
+
+    fn check(&mut self, store: &ShardStore<SimDisk>) {
+        let replayed = store.counters().replayed;
+        assert_eq!((replayed.samples_equal, replayed.samples_rejected), (0, 0), "seed {}", self.seed);
+        let mut expected = BTreeMap::new();
+        for (partition, marks) in store.partitions() {
+            assert_eq!(marks.applied(), marks.durable(), "seed {}: what is recovered is durable", self.seed);
+            let next = marks.applied().unwrap_or(Offset(0));
+            let durable = self.durable.get(partition).copied().unwrap_or(Offset(0));
+            assert!(next >= durable, "seed {}: partition {partition} fell from {durable} to {next}", self.seed);
+            self.durable.insert(*partition, next);
+            expected_samples(*partition, next.0, &mut expected);
+        }
+        let found = read_all(store);
+        assert_eq!(found, expected, "seed {}", self.seed);
+        self.samples_checked += found.values().map(Vec::len).sum::<usize>();
+    }
+
+    fn check_cut(&self, error: &WalError) -> PowerCut {
+        assert!(error.to_string().contains("the power is gone"), "seed {}: {error}", self.seed);
+        PowerCut
+    }
+
+    fn check_cut_recovery(&self, error: &RecoveryError) -> PowerCut {
+        assert!(error.to_string().contains("the power is gone"), "seed {}: {error}", self.seed);
+        PowerCut
+    }
+}
+
+fn check_story(seed: u64) -> usize {
+    let disk = SimDisk::new(seed);
+    let mut story = Story { seed, dice: Dice(seed), disk, durable: BTreeMap::new(), samples_checked: 0 };
+    for _ in 0..LIVES {
+        let operations = 20 + story.dice.below([20, 80, 200][story.dice.0 as usize % 3]);
+        story.disk.cut_power_after(operations);
+        assert!(block_on(story.live()).is_err(), "only a power cut ends a life");
+        let crash_seed = story.dice.below(u64::MAX);
+        match story.dice.below(5) {
+            0 => story.disk = story.disk.crash_with(Unsynced::Kept, crash_seed),
+            1 => story.disk = story.disk.crash_with(Unsynced::Lost, crash_seed),
+            2 => story.disk.revive(),
+            _ => story.disk = story.disk.crash(crash_seed),
+        }
+    }
+    story.disk.revive();
+    assert!(block_on(story.open(1)).is_ok());
+    story.samples_checked
+}
+
+#[test]
+fn stores_come_back_with_what_was_durable_and_nothing_else() {
+    let samples: usize = (0..SEEDS).map(check_story).sum();
+    assert!(samples as u64 > 1000 * SEEDS, "the stories are long enough to mean something: {samples}");
+}
