@@ -29,6 +29,9 @@ pub(super) struct ChunkArena {
     /// For each size the first page that has a free slot; the others follow by [`Page::next`].
     open_pages: [u32; SLOT_BYTES.len()],
     slots_used: u64,
+    /// Bytes ever copied by [`ChunkArena::grow`]: the measure of its cost.
+    #[cfg(test)]
+    bytes_moved: u64,
 }
 
 struct Page {
@@ -45,13 +48,25 @@ struct Page {
 
 impl ChunkArena {
     pub(super) fn new() -> Self {
-        Self { pages: Vec::new(), stock: Vec::new(), open_pages: [NONE; SLOT_BYTES.len()], slots_used: 0 }
+        Self {
+            pages: Vec::new(),
+            stock: Vec::new(),
+            open_pages: [NONE; SLOT_BYTES.len()],
+            slots_used: 0,
+            #[cfg(test)]
+            bytes_moved: 0,
+        }
     }
 
     /// Memory held.
     pub(super) fn bytes(&self) -> u64 {
         let table = self.pages.capacity() * size_of::<Page>() + self.stock.capacity() * size_of::<u32>();
         (self.pages.len() * PAGE_BYTES + table) as u64
+    }
+
+    #[cfg(test)]
+    pub(super) fn bytes_moved(&self) -> u64 {
+        self.bytes_moved
     }
 
     pub(super) fn slots_used(&self) -> u64 {
@@ -92,6 +107,10 @@ impl ChunkArena {
         let [from, to] = self.pages.get_disjoint_mut([page, grown_page]).expect("sizes do not share pages");
         let (from_at, to_at) = (place * SLOT_BYTES[size], grown_place * SLOT_BYTES[size + 1]);
         to.bytes[to_at..to_at + len].copy_from_slice(&from.bytes[from_at..from_at + len]);
+        #[cfg(test)]
+        {
+            self.bytes_moved += len as u64;
+        }
         self.free(slot);
         grown
     }

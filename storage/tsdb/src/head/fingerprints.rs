@@ -58,6 +58,11 @@ impl FingerprintTable {
         (self.buckets.capacity() * size_of::<Bucket>()) as u64
     }
 
+    #[cfg(test)]
+    pub(super) fn insert_probes(&self) -> u64 {
+        self.insert_probes
+    }
+
     pub(super) fn get(&self, fingerprint: Fingerprint) -> Option<SeriesRef> {
         self.probe(halves(fingerprint))
     }

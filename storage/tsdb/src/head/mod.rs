@@ -258,3 +258,12 @@ fn check_labels(canonical_labels: &[u8]) -> Result<(), RejectReason> {
         _ => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod append_test;
+#[cfg(test)]
+pub(crate) mod fixture;
+#[cfg(test)]
+mod head_test;
+#[cfg(test)]
+mod matching_test;

@@ -35,6 +35,7 @@ impl SeriesSet {
             }
             Self::Many(series) => {
                 if series.len() == series.capacity() {
+                    touch(series.len());
                     // By a quarter instead of twice: these sets are half of what a series costs beside its chunk.
                     series.reserve_exact(series.len() / 4 + 4);
                 }
@@ -56,6 +57,7 @@ impl SeriesSet {
 pub(super) fn intersect(kept: &mut Vec<u32>, other: &[u32]) {
     let mut rest = other;
     kept.retain(|series| {
+        touch(1);
         rest = skip_below(rest, *series);
         rest.first() == Some(series)
     });
@@ -65,6 +67,7 @@ pub(super) fn intersect(kept: &mut Vec<u32>, other: &[u32]) {
 pub(super) fn subtract(kept: &mut Vec<u32>, other: &[u32]) {
     let mut rest = other;
     kept.retain(|series| {
+        touch(1);
         rest = skip_below(rest, *series);
         rest.first() != Some(series)
     });
@@ -77,6 +80,7 @@ pub(super) fn union<'a>(mut sets: impl Iterator<Item = &'a [u32]>, bound: u32) -
     let mut words = vec![0u64; bound.div_ceil(64) as usize];
     let mut count = 0;
     for set in [first, second].into_iter().chain(sets) {
+        touch(set.len());
         count += set.len();
         for series in set {
             words[(series / 64) as usize] |= 1 << (series % 64);
@@ -98,10 +102,28 @@ fn skip_below(set: &[u32], bound: u32) -> &[u32] {
     let mut step = 1;
     while step <= set.len() && set[step - 1] < bound {
         step *= 2;
+        touch(1);
     }
     let from = step / 2;
     let to = (step - 1).min(set.len());
     &set[from + set[from..to].partition_point(|series| *series < bound)..]
+}
+
+/// Counts set elements that were moved, read or compared: the measure of what a question costs.
+#[inline]
+fn touch(_elements: usize) {
+    #[cfg(test)]
+    TOUCHED.set(TOUCHED.get() + _elements as u64);
+}
+
+#[cfg(test)]
+thread_local! {
+    static TOUCHED: std::cell::Cell<u64> = const { std::cell::Cell::new(0) };
+}
+
+#[cfg(test)]
+pub(super) fn elements_touched() -> u64 {
+    TOUCHED.get()
 }
 
 #[cfg(test)]

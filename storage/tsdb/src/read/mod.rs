@@ -55,3 +55,6 @@ pub struct StepCost {
     /// Of sealed chunks, which stay in memory as long as the snapshot lives.
     pub referenced_bytes: u64,
 }
+
+#[cfg(test)]
+mod read_test;
