@@ -2,7 +2,14 @@
 //!
 //! Holds no state between queries and starts no thread: parallel queries share one engine by reference.
 
-use crate::{Answer, QueryError, Select};
+use model::Labels;
+
+use crate::eval::prepare::{QueryTimes, prepare};
+use crate::eval::{Evaluator, Outcome, Steps};
+use crate::function::ValueType;
+use crate::parser::parse;
+use crate::text::quote;
+use crate::{Answer, InstantSample, QueryError, QueryResult, ResultSeries, Select};
 
 /// Limits and switches of one engine.
 #[derive(Clone, Debug)]
@@ -90,13 +97,32 @@ impl Engine {
         &self.options
     }
 
-    /// Evaluates at one time. Gives a scalar, a string, a vector or (for a range selector) a matrix.
+    /// Evaluates at one time. Gives a scalar, a string, a vector or (for a range vector) a matrix.
     ///
     /// # Errors
     /// The text does not parse, the evaluation failed or was interrupted, or samples could not be read.
     pub fn instant(&self, query: &str, time_ms: i64, context: QueryContext<'_>) -> Result<Answer, QueryError> {
-        let _ = (query, time_ms, context.select);
-        Err(QueryError::Unsupported("evaluation".to_owned()))
+        let expr = parse(query)?;
+        check_time(time_ms)?;
+        let value_type = expr.value_type();
+        let times = QueryTimes { start_ms: time_ms, end_ms: time_ms, step_ms: 0 };
+        let expr = prepare(expr, times)?;
+        let mut evaluator = Evaluator::new(&self.options, context);
+        let outcome = evaluator.run(&expr, Steps::single(time_ms))?;
+        let result = match outcome {
+            Outcome::Scalar(values) => QueryResult::Scalar { timestamp_ms: time_ms, value: values[0] },
+            Outcome::String(value) => QueryResult::String { timestamp_ms: time_ms, value },
+            Outcome::Series(series) if value_type == ValueType::Matrix => QueryResult::Matrix(sorted(series)),
+            Outcome::Series(series) => {
+                let samples = series.into_iter().map(|one| InstantSample {
+                    labels: one.labels,
+                    timestamp_ms: time_ms,
+                    value: one.values[0],
+                });
+                QueryResult::Vector(samples.collect())
+            }
+        };
+        Ok(Answer { result, stats: evaluator.stats(), annotations: evaluator.annotations })
     }
 
     /// Evaluates at every step. Gives a matrix.
@@ -105,7 +131,76 @@ impl Engine {
     /// As [`Self::instant`]; and the times make no range, the range has too many steps, or the expression is a range
     /// vector or string.
     pub fn range(&self, query: &str, times: RangeTimes, context: QueryContext<'_>) -> Result<Answer, QueryError> {
-        let _ = (query, times, context.select);
-        Err(QueryError::Unsupported("evaluation".to_owned()))
+        let expr = parse(query)?;
+        let steps = self.steps(times)?;
+        if !matches!(expr.value_type(), ValueType::Scalar | ValueType::Vector) {
+            let found = quote(expr.value_type().documented());
+            return Err(QueryError::Refused(format!(
+                "invalid expression type {found} for range query, must be Scalar or instant Vector"
+            )));
+        }
+        let RangeTimes { start_ms, end_ms, step_ms } = times;
+        let expr = prepare(expr, QueryTimes { start_ms, end_ms, step_ms })?;
+        let mut evaluator = Evaluator::new(&self.options, context);
+        let series = match evaluator.run(&expr, steps)? {
+            Outcome::Scalar(values) => {
+                let timestamps_ms = (0..steps.count).map(|step| steps.time_ms(step)).collect();
+                vec![ResultSeries { labels: Labels::default(), timestamps_ms, values }]
+            }
+            Outcome::Series(series) => sorted(series),
+            Outcome::String(_) => panic!("a string passed the check of types"),
+        };
+        let result = QueryResult::Matrix(series);
+        Ok(Answer { result, stats: evaluator.stats(), annotations: evaluator.annotations })
     }
+
+    fn steps(&self, times: RangeTimes) -> Result<Steps, QueryError> {
+        let refuse = |message: &str| Err(QueryError::Refused(message.to_owned()));
+        check_time(times.start_ms)?;
+        check_time(times.end_ms)?;
+        if times.end_ms < times.start_ms {
+            return refuse("end timestamp must not be before start timestamp");
+        }
+        if times.step_ms <= 0 {
+            return refuse("zero or negative query resolution step widths are not accepted. Try a positive integer");
+        }
+        // Prometheus divides before it compares, so one point more than the limit passes.
+        if (times.end_ms - times.start_ms) / times.step_ms > self.options.steps_max as i64 {
+            return Err(QueryError::Refused(format!(
+                "exceeded maximum resolution of {} points per timeseries. Try decreasing the query resolution \
+                 (?step=XX)",
+                grouped(self.options.steps_max)
+            )));
+        }
+        Ok(Steps::between(times.start_ms, times.end_ms, times.step_ms))
+    }
+}
+
+/// Times beyond this could overflow when offsets and ranges are added.
+const TIME_MS_MAX: i64 = i64::MAX / 4;
+
+fn check_time(time_ms: i64) -> Result<(), QueryError> {
+    if (-TIME_MS_MAX..=TIME_MS_MAX).contains(&time_ms) {
+        Ok(())
+    } else {
+        Err(QueryError::Refused(format!("the time {time_ms} ms is out of bounds")))
+    }
+}
+
+fn sorted(mut series: Vec<ResultSeries>) -> Vec<ResultSeries> {
+    series.sort_by(|left, right| left.labels.cmp(&right.labels));
+    series
+}
+
+/// `11,000`
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
 }

@@ -4,16 +4,16 @@
 //! samples come through [`Select`], interruption through [`Interrupt`]. The specification is Prometheus 3; what is not
 //! evaluated yet is refused with [`QueryError::Unsupported`], never answered approximately.
 
-#![allow(dead_code, reason = "parts of the evaluator that lands next")]
-
 pub mod ast;
 pub mod function;
 pub mod parser;
+pub mod script;
 
 mod annotations;
 mod calendar;
 mod engine;
 mod error;
+mod eval;
 mod number;
 mod result;
 mod select;

@@ -5,8 +5,8 @@ use std::fmt::{Display, Formatter, Result, Write};
 use model::{METRIC_NAME, MatchOp, Matcher};
 
 use super::{
-    Aggregate, At, Binary, Boundary, Call, Cardinality, DurationExpr, Expr, Extent, Grouping, Matching, MatrixSelector,
-    NumberLiteral, Shift, Subquery, VectorSelector,
+    Aggregate, At, Binary, BinaryOp, Boundary, Call, Cardinality, DurationExpr, Expr, Extent, Grouping, Matching,
+    MatrixSelector, NumberLiteral, Shift, Subquery, VectorSelector,
 };
 use crate::number::decimal;
 use crate::text::quote;
@@ -99,7 +99,14 @@ impl Display for Aggregate {
 
 impl Display for Binary {
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {
-        write!(f, "{} {}", self.left, self.op.as_str())?;
+        match &self.left {
+            // `+Inf ^ x` would be read as `+(Inf ^ x)`.
+            Expr::Number(literal) if self.op == BinaryOp::Power && literal.value == f64::INFINITY => {
+                f.write_str("Inf")?;
+            }
+            left => left.fmt(f)?,
+        }
+        write!(f, " {}", self.op.as_str())?;
         if self.return_bool {
             f.write_str(" bool")?;
         }

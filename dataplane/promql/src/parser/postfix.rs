@@ -43,9 +43,7 @@ impl Parser<'_> {
         let mut step = None;
         if self.peek().kind != TokenKind::RightBracket {
             if !self.is_duration_start() {
-                return Err(
-                    self.unexpected("subquery selector", &format!("{DURATIONS}, or \"]\"").replace(", or r", ", r"))
-                );
+                return Err(self.unexpected("subquery selector", STEPS));
             }
             step = Some(self.positive_duration()?);
         }
