@@ -1,0 +1,12 @@
+//! HTTP/1.1 on the companions: one listener per core on one port, connections stay on the core that took them.
+//!
+//! `listener` knows sockets, `routes` knows paths, `push`, `queries` and `status` know what they answer. No logic of the
+//! data plane lives here.
+
+mod answer;
+mod body;
+mod listener;
+
+pub use answer::{Answer, text};
+pub use body::{BodyError, read_body};
+pub use listener::{Listeners, serve};
