@@ -78,9 +78,12 @@ pub struct Wal<D: Disk> {
     dir: PathBuf,
     shard: ShardId,
     options: WalOptions,
-    active: Segment<D::File>,
+    /// None while there was no room for a segment since the log was opened.
+    active: Option<Segment<D::File>>,
     active_offset: u64,
     reserve: VecDeque<Segment<D::File>>,
+    /// Older files that are longer than what counts in them, with both lengths: cut once the fence behind them is durable.
+    surplus: Vec<(SegmentId, u64, u64)>,
     last_segment: Option<SegmentId>,
     synced: Lsn,
     /// All segment files, reserve included.
@@ -110,52 +113,39 @@ impl<D: Disk> Wal<D> {
         Self::open(disk, &FolderSurvey::empty(dir, shard), options).await
     }
 
-    /// Goes on behind what recovery accepted, in a fresh segment. No other survey of this folder may be under way.
+    /// Goes on behind what recovery accepted, in a fresh segment. Where there is no room for one, the log opens all the same
+    /// and refuses turns until there is. No other survey of this folder may be under way.
     ///
     /// # Errors
-    /// There is no room for a segment, or the disk failed.
+    /// The disk failed.
     pub async fn open(disk: D, survey: &FolderSurvey, options: WalOptions) -> Result<Self, WalError> {
         options.check();
-        let (dir, shard) = (survey.dir().to_owned(), survey.shard());
-        disk.create_dir(&dir).await?;
-        let mut spare = Spare { disk: &disk, dir: &dir, options, last: survey.last_segment(), bytes: survey.bytes() };
-        let mut reserve = VecDeque::new();
-        for (id, file_bytes) in survey.reserve() {
-            let file = disk.open(&dir.join(file_name(id)), OpenMode::ReadWrite, Access::Direct).await?;
-            spare.fit(&file, file_bytes).await?;
-            reserve.push_back(Segment { id, file });
-        }
-        if reserve.is_empty() {
-            reserve.push_back(spare.make().await?);
-        }
-        let (last_segment, mut bytes) = (spare.last, spare.bytes);
-        let active = reserve.pop_front().expect("made above");
-        let synced = survey.accepted();
-        write_header(&active, shard, options, StreamPosition::start_of(synced.next()), synced).await?;
-        // Only now, with the fence durable, what lies behind the accepted frames may go.
-        for (id, file_bytes, keep_bytes) in survey.surplus() {
-            let file = disk.open(&dir.join(file_name(id)), OpenMode::ReadWrite, Access::Direct).await?;
-            file.truncate(keep_bytes).await?;
-            bytes -= file_bytes - keep_bytes;
-        }
-        let active_offset = SEGMENT_HEADER_BYTES;
-        let counters = WalCounters { segments_started: 1, syncs: 1, ..WalCounters::default() };
-        let buffer = Vec::new();
+        disk.create_dir(survey.dir()).await?;
         let mut wal = Self {
             disk,
-            dir,
-            shard,
+            dir: survey.dir().to_owned(),
+            shard: survey.shard(),
             options,
-            active,
-            active_offset,
-            reserve,
-            last_segment,
-            synced,
-            bytes,
-            buffer,
-            counters,
+            active: None,
+            // As good as full: the first frame starts a segment.
+            active_offset: options.segment_bytes,
+            reserve: VecDeque::new(),
+            surplus: survey.surplus().collect(),
+            last_segment: survey.last_segment(),
+            synced: survey.accepted(),
+            bytes: survey.bytes(),
+            buffer: Vec::new(),
+            counters: WalCounters::default(),
             is_failed: false,
         };
+        wal.adopt_reserve(survey).await?;
+        if wal.reserve.is_empty() {
+            match wal.grow().await {
+                Err(error) if error.is_refusal() => return Ok(wal),
+                result => result?,
+            }
+        }
+        wal.start_next_segment(StreamPosition::start_of(wal.synced.next())).await?;
         wal.replenish().await?;
         Ok(wal)
     }
@@ -194,6 +184,9 @@ impl<D: Disk> Wal<D> {
     /// # Errors
     /// The disk failed in another way than being full.
     pub async fn replenish(&mut self) -> Result<(), WalError> {
+        if self.active.is_some() {
+            self.cut_surplus().await.inspect_err(|_| self.is_failed = true)?;
+        }
         while self.reserve.len() < self.options.reserve_segments {
             match self.grow().await {
                 Ok(()) => {}
@@ -255,10 +248,58 @@ impl<D: Disk> Wal<D> {
 
     async fn grow(&mut self) -> Result<(), WalError> {
         let (disk, dir, options) = (&self.disk, &self.dir, self.options);
-        let mut spare = Spare { disk, dir, options, last: self.last_segment, bytes: self.bytes };
-        let segment = spare.make().await?;
-        (self.last_segment, self.bytes) = (spare.last, spare.bytes);
-        self.reserve.push_back(segment);
+        let id = self.last_segment.map_or(SegmentId(1), SegmentId::next);
+        if self.bytes + options.segment_bytes > options.bytes_max {
+            return Err(WalError::Full { bytes: self.bytes, bytes_max: options.bytes_max });
+        }
+        let file = preallocate(disk, dir, id, options.segment_bytes).await?;
+        self.last_segment = Some(id);
+        self.bytes += options.segment_bytes;
+        self.reserve.push_back(Segment { id, file });
+        Ok(())
+    }
+
+    /// Takes over what an earlier process had preallocated. If there is no room to give a file the length that segments have
+    /// now, it goes, and those behind it: ids in use must follow each other.
+    async fn adopt_reserve(&mut self, survey: &FolderSurvey) -> Result<(), WalError> {
+        let segment_bytes = self.options.segment_bytes;
+        let mut is_full = false;
+        for (id, file_bytes) in survey.reserve() {
+            let path = self.dir.join(file_name(id));
+            if !is_full {
+                let file = self.disk.open(&path, OpenMode::ReadWrite, Access::Direct).await?;
+                match fit(&file, file_bytes, segment_bytes).await {
+                    Err(error) if error.kind == DiskErrorKind::NoSpace => is_full = true,
+                    result => {
+                        result?;
+                        self.bytes = self.bytes - file_bytes + segment_bytes;
+                        self.reserve.push_back(Segment { id, file });
+                        continue;
+                    }
+                }
+            }
+            self.bytes -= file_bytes;
+        }
+        if is_full {
+            let first_unfit = survey.reserve().nth(self.reserve.len()).expect("one did not fit").0;
+            // From the last one down, each durably: a crash in between must not leave a gap.
+            let mut unfit: Vec<SegmentId> =
+                survey.reserve().map(|(id, _)| id).filter(|id| *id >= first_unfit).collect();
+            while let Some(id) = unfit.pop() {
+                self.disk.remove(&self.dir.join(file_name(id))).await?;
+                self.disk.sync_dir(&self.dir).await?;
+            }
+            self.last_segment = first_unfit.0.checked_sub(1).filter(|id| *id > 0).map(SegmentId);
+        }
+        Ok(())
+    }
+
+    async fn cut_surplus(&mut self) -> Result<(), DiskError> {
+        while let Some((id, file_bytes, keep_bytes)) = self.surplus.pop() {
+            let file = self.disk.open(&self.dir.join(file_name(id)), OpenMode::ReadWrite, Access::Direct).await?;
+            file.truncate(keep_bytes).await?;
+            self.bytes -= file_bytes - keep_bytes;
+        }
         Ok(())
     }
 
@@ -272,7 +313,8 @@ impl<D: Disk> Wal<D> {
                 self.start_next_segment(position).await?;
             }
             let header = PartHeader { position, part_count: split.part_count, synced: self.synced };
-            header.encode(self.active.id, data, marks, &mut self.buffer);
+            let active = self.active.as_ref().expect("started above at the latest");
+            header.encode(active.id, data, marks, &mut self.buffer);
         }
         self.flush().await
     }
@@ -281,8 +323,9 @@ impl<D: Disk> Wal<D> {
         if self.buffer.is_empty() {
             return Ok(());
         }
-        self.active.file.write_at(self.active_offset, &self.buffer).await?;
-        self.active.file.sync().await?;
+        let active = self.active.as_ref().expect("a segment was started before the first part was laid out");
+        active.file.write_at(self.active_offset, &self.buffer).await?;
+        active.file.sync().await?;
         self.active_offset += self.buffer.len() as u64;
         self.counters.frame_bytes += self.buffer.len() as u64;
         self.counters.syncs += 1;
@@ -292,8 +335,11 @@ impl<D: Disk> Wal<D> {
 
     async fn start_next_segment(&mut self, first: StreamPosition) -> Result<(), DiskError> {
         let next = self.reserve.pop_front().expect("room was made before the first write");
-        write_header(&next, self.shard, self.options, first, self.synced).await?;
-        self.active = next;
+        let (shard, segment_bytes, synced) = (self.shard, self.options.segment_bytes, self.synced);
+        let header = SegmentHeader { shard, segment: next.id, segment_bytes, first, synced };
+        next.file.write_at(0, &header.encode()).await?;
+        next.file.sync().await?;
+        self.active = Some(next);
         self.active_offset = SEGMENT_HEADER_BYTES;
         self.counters.segments_started += 1;
         self.counters.syncs += 1;
@@ -301,65 +347,29 @@ impl<D: Disk> Wal<D> {
     }
 }
 
-async fn write_header<F: DiskFile>(
-    segment: &Segment<F>,
-    shard: ShardId,
-    options: WalOptions,
-    first: StreamPosition,
-    synced: Lsn,
-) -> Result<(), DiskError> {
-    let header = SegmentHeader { shard, segment: segment.id, segment_bytes: options.segment_bytes, first, synced };
-    segment.file.write_at(0, &header.encode()).await?;
-    segment.file.sync().await
+/// Makes a file of its full length, durably, or none at all.
+async fn preallocate<D: Disk>(disk: &D, dir: &Path, id: SegmentId, segment_bytes: u64) -> Result<D::File, WalError> {
+    let path = dir.join(file_name(id));
+    let file = disk.open(&path, OpenMode::CreateNew, Access::Direct).await.map_err(no_space_or_fatal)?;
+    if let Err(error) = file.allocate(segment_bytes).await {
+        drop(file);
+        disk.remove(&path).await?;
+        disk.sync_dir(dir).await?;
+        return Err(no_space_or_fatal(error));
+    }
+    file.sync().await?;
+    disk.sync_dir(dir).await?;
+    Ok(file)
 }
 
-/// Makes preallocated segments.
-struct Spare<'a, D: Disk> {
-    disk: &'a D,
-    dir: &'a Path,
-    options: WalOptions,
-    last: Option<SegmentId>,
-    bytes: u64,
-}
-
-impl<D: Disk> Spare<'_, D> {
-    async fn make(&mut self) -> Result<Segment<D::File>, WalError> {
-        let segment_bytes = self.options.segment_bytes;
-        if self.bytes + segment_bytes > self.options.bytes_max {
-            return Err(WalError::Full { bytes: self.bytes, bytes_max: self.options.bytes_max });
-        }
-        let id = self.last.map_or(SegmentId(1), SegmentId::next);
-        let path = self.dir.join(file_name(id));
-        let file = match self.disk.open(&path, OpenMode::CreateNew, Access::Direct).await {
-            Ok(file) => file,
-            Err(error) if error.kind == DiskErrorKind::NoSpace => return Err(WalError::NoSpace(error)),
-            Err(error) => return Err(error.into()),
-        };
-        if let Err(error) = file.allocate(segment_bytes).await {
-            drop(file);
-            self.disk.remove(&path).await?;
-            self.disk.sync_dir(self.dir).await?;
-            return Err(no_space_or_fatal(error));
-        }
-        file.sync().await?;
-        self.disk.sync_dir(self.dir).await?;
-        self.last = Some(id);
-        self.bytes += segment_bytes;
-        Ok(Segment { id, file })
+/// Gives a file the length that segments have now.
+async fn fit<F: DiskFile>(file: &F, file_bytes: u64, segment_bytes: u64) -> Result<(), DiskError> {
+    if file_bytes > segment_bytes {
+        file.truncate(segment_bytes).await?;
+    } else if file_bytes < segment_bytes {
+        file.allocate(segment_bytes).await?;
     }
-
-    /// Gives a file that was in reserve before the length that segments have now.
-    async fn fit(&mut self, file: &D::File, file_bytes: u64) -> Result<(), WalError> {
-        let segment_bytes = self.options.segment_bytes;
-        if file_bytes > segment_bytes {
-            file.truncate(segment_bytes).await?;
-        } else if file_bytes < segment_bytes {
-            file.allocate(segment_bytes).await.map_err(no_space_or_fatal)?;
-        }
-        file.sync().await?;
-        self.bytes = self.bytes - file_bytes + segment_bytes;
-        Ok(())
-    }
+    file.sync().await
 }
 
 fn no_space_or_fatal(error: DiskError) -> WalError {
@@ -399,5 +409,32 @@ impl WalOptions {
         assert!((1..=PART_PAYLOAD_BYTES_MAX).contains(&self.part_bytes_max), "part_bytes_max is out of range");
         let part_bytes = disk_bytes(self.part_bytes_max) as u64;
         assert!(SEGMENT_HEADER_BYTES + part_bytes <= self.segment_bytes, "a segment holds at least one part");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How a payload of `data` and `marks` bytes is cut, as `data+marks` for each part.
+    fn check(data: usize, marks: usize, expected: &str) {
+        let (data, marks) = (vec![1; data], vec![2; marks]);
+        let split = Split::new(&data, &marks, 10);
+        let parts: Vec<String> = split.parts().map(|(data, marks)| format!("{}+{}", data.len(), marks.len())).collect();
+        assert_eq!(parts.join(" "), expected);
+        assert!(split.parts().all(|(data, marks)| data.len() + marks.len() <= 10));
+        assert_eq!(split.parts().flat_map(|(data, _)| data).count(), data.len());
+    }
+
+    #[test]
+    fn marks_stay_whole_in_the_last_part() {
+        check(0, 3, "0+3");
+        check(4, 0, "4+0");
+        check(4, 6, "4+6");
+        check(4, 7, "4+0 0+7");
+        check(10, 0, "10+0");
+        check(10, 1, "10+0 0+1");
+        check(25, 5, "10+0 10+0 5+5");
+        check(25, 6, "10+0 10+0 5+0 0+6");
     }
 }

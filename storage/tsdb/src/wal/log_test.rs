@@ -109,3 +109,52 @@ fn restarts_without_frames_do_not_eat_the_disk() {
         }
     });
 }
+
+/// A log without room opens, so that what it holds can be read, and takes frames again when there is room.
+#[test]
+fn a_log_without_room_opens_for_reading() {
+    // The reserve that was left is too short for segments of the new length, and there is no space to make it longer.
+    let longer = WalOptions { segment_bytes: 4 * OPTIONS.segment_bytes, ..OPTIONS };
+    block_on(async {
+        let disk = SimDisk::new(1);
+        let mut wal = create(&disk, OPTIONS).await.unwrap();
+        for offset in 0..9 {
+            wal.append(&mut turn_of(offset, 1)).await.unwrap();
+        }
+        drop(wal);
+        for _ in 0..3 {
+            disk.set_capacity(3 * OPTIONS.segment_bytes + BLOCK);
+            let folder = survey_folder(&disk, &dir(0), ShardId(0)).await.unwrap();
+            assert_eq!(folder.accepted(), Lsn(9));
+            let mut wal = Wal::open(disk.clone(), &folder, longer).await.unwrap();
+            assert!(wal.append(&mut turn_of(9, 1)).await.unwrap_err().is_refusal());
+            wal.replenish().await.unwrap();
+            assert_eq!(wal.bytes(), survey_folder(&disk, &dir(0), ShardId(0)).await.unwrap().bytes());
+        }
+        disk.set_capacity(u64::MAX);
+        let folder = survey_folder(&disk, &dir(0), ShardId(0)).await.unwrap();
+        let mut wal = Wal::open(disk.clone(), &folder, longer).await.unwrap();
+        assert_eq!(wal.append(&mut turn_of(9, 1)).await, Ok(Lsn(10)));
+        let folder = survey_folder(&disk, &dir(0), ShardId(0)).await.unwrap();
+        assert_eq!((folder.accepted(), folder.bytes()), (Lsn(10), wal.bytes()));
+        let crashed = survey_folder(&disk.crash(3), &dir(0), ShardId(0)).await.unwrap();
+        assert_eq!(crashed.accepted(), Lsn(10));
+    });
+}
+
+#[test]
+fn a_log_at_its_limit_opens_for_reading() {
+    block_on(async {
+        let tight = WalOptions { reserve_segments: 0, bytes_max: OPTIONS.segment_bytes, ..OPTIONS };
+        let disk = SimDisk::new(1);
+        let mut wal = create(&disk, tight).await.unwrap();
+        for offset in 0..7 {
+            wal.append(&mut turn_of(offset, 1)).await.unwrap();
+        }
+        drop(wal);
+        let folder = survey_folder(&disk, &dir(0), ShardId(0)).await.unwrap();
+        let mut wal = Wal::open(disk.clone(), &folder, tight).await.unwrap();
+        assert!(matches!(wal.append(&mut turn_of(7, 1)).await, Err(WalError::Full { .. })));
+        assert_eq!(survey_folder(&disk, &dir(0), ShardId(0)).await.unwrap().accepted(), Lsn(7));
+    });
+}
