@@ -153,3 +153,9 @@ fn crashes_lose_nothing_acknowledged_and_double_nothing() {
     let records: usize = (0..SEEDS).map(check_story).sum();
     assert!(records as u64 > 20 * SEEDS, "the stories are long enough to mean something: {records}");
 }
+
+/// A survey is made once and goes to every shard's thread.
+const _: fn() = || {
+    fn is_send<T: Send + Clone>() {}
+    is_send::<Survey>();
+};
