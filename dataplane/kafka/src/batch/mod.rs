@@ -13,6 +13,8 @@ use decompress::Decompressor;
 
 /// Bytes before the records of a batch.
 const HEAD_BYTES: usize = 61;
+/// The CRC covers all from the attributes on.
+const CHECKED_FROM: usize = 21;
 /// Base offset and length, which the length does not count.
 const PREFIX_BYTES: usize = 12;
 /// Records of one batch may inflate to this many bytes: several times what a produce request can hold.
@@ -52,8 +54,7 @@ pub struct Batch<'a> {
     has_append_time: bool,
     codec: u8,
     record_count: u32,
-    checked: &'a [u8],
-    payload: &'a [u8],
+    bytes: &'a [u8],
 }
 
 /// Walks the whole batches of fetched bytes. A part of a batch at the end is normal and ends the walk.
@@ -97,6 +98,12 @@ impl<'a> Batches<'a> {
 }
 
 impl<'a> Batch<'a> {
+    /// The whole batch, its header included.
+    #[must_use]
+    pub fn bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+
     fn parse(base_offset: i64, bytes: &'a [u8]) -> Result<Self, BrokenBatch> {
         let last_delta = i64::from(i32_at(bytes, 23));
         let next_offset = base_offset.checked_add(last_delta + 1).filter(|next| last_delta >= 0 && *next > base_offset);
@@ -121,8 +128,7 @@ impl<'a> Batch<'a> {
             has_append_time: attributes & 0x08 != 0,
             codec: (attributes & 0x07) as u8,
             record_count,
-            checked: &bytes[21..],
-            payload: &bytes[HEAD_BYTES..],
+            bytes,
         })
     }
 }
@@ -144,11 +150,11 @@ impl BatchReader {
     /// # Errors
     /// See [`BatchError`].
     pub fn open<'a>(&'a mut self, batch: &Batch<'a>) -> Result<Records<'a>, BatchError> {
-        let actual = crc32c::crc32c(batch.checked);
+        let actual = crc32c::crc32c(&batch.bytes[CHECKED_FROM..]);
         if actual != batch.crc {
             return Err(BatchError::Crc { expected: batch.crc, actual });
         }
-        let bytes = self.decompressor.inflate(batch.codec, batch.payload, INFLATED_BYTES_MAX)?;
+        let bytes = self.decompressor.inflate(batch.codec, &batch.bytes[HEAD_BYTES..], INFLATED_BYTES_MAX)?;
         Ok(Records::new(bytes, batch))
     }
 
