@@ -109,7 +109,14 @@ impl<'a> Fields<'a> {
     }
 }
 
+/// Bytes that a length takes as a varint.
+#[inline]
+pub fn varint_bytes(value: usize) -> usize {
+    (usize::BITS - (value | 1).leading_zeros()).div_ceil(7) as usize
+}
+
 /// Appends a varint.
+#[inline]
 pub fn put_varint(mut value: u64, out: &mut Vec<u8>) {
     while value >= 0x80 {
         out.push((value & 0x7f) as u8 | 0x80);

@@ -12,7 +12,10 @@ mod validate;
 
 pub use fields::Malformed;
 pub use push::{InflateError, Inflater, WriteRequest, WriteRequestItem};
-pub use record::{RecordError, RecordSeries, RecordVersion, RecordVisitor, VERSION_HEADER, walk_record};
+pub use record::{
+    RecordError, RecordNotes, RecordSeries, RecordVersion, RecordVisitor, RecordWriter, Source, VERSION_HEADER,
+    field_bytes, walk_record,
+};
 pub use series::{Noted, SampleIter, SeriesView};
 pub use token::{metadata_token, series_token};
-pub use validate::{LabelLimits, LabelRefusal, canonicalize};
+pub use validate::{LabelLimits, LabelRefusal, canonicalize, show_labels};

@@ -3,16 +3,16 @@
 //! Versions 0 and 1 hold remote write 1 fields; version 2 holds symbols and references. A record mixes neither. Source of
 //! the format and its limits: Mimir's ingest storage records; vectors in the tests were printed by a real Mimir.
 
-use crate::fields::{Fields, Malformed, put_varint};
-use crate::series::{Noted, SampleIter, SeriesView, parse_sample};
-use crate::symbols::resolve;
+mod v2;
+mod writer;
+
+use crate::fields::{Fields, Malformed, Value};
+use crate::series::{Noted, SampleIter, SeriesView};
+
+pub use writer::{RecordWriter, field_bytes};
 
 /// Name of the record header that holds the version, four bytes, big-endian.
 pub const VERSION_HEADER: &str = "Version";
-
-/// Bytes that the labels of one series may take once their references are resolved: a record of some megabytes could name
-/// its longest symbol a million times.
-const LABEL_BYTES_MAX: usize = 1 << 20;
 
 /// How a record's value is encoded.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -24,6 +24,16 @@ pub enum RecordVersion {
 }
 
 impl RecordVersion {
+    /// The header's value for a record of this version; `None` is no header at all.
+    #[must_use]
+    pub fn header(self) -> Option<[u8; 4]> {
+        match self {
+            Self::V0 => None,
+            Self::V1 => Some(1u32.to_be_bytes()),
+            Self::V2 => Some(2u32.to_be_bytes()),
+        }
+    }
+
     /// From the header's value, where there is one.
     ///
     /// # Errors
@@ -66,6 +76,22 @@ pub trait RecordVisitor {
     fn series(&mut self, series: RecordSeries<'_>);
 }
 
+/// Who wrote the samples of a record.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub enum Source {
+    #[default]
+    Api,
+    Rule,
+}
+
+/// What a record holds besides series.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct RecordNotes {
+    pub source: Source,
+    /// Families whose type, help or unit the record tells.
+    pub metadata: u32,
+}
+
 /// Walks a record. `scratch` is used again from record to record.
 ///
 /// # Errors
@@ -75,15 +101,15 @@ pub fn walk_record(
     value: &[u8],
     scratch: &mut Vec<u8>,
     visitor: &mut impl RecordVisitor,
-) -> Result<(), RecordError> {
+) -> Result<RecordNotes, RecordError> {
     match version {
-        RecordVersion::V0 | RecordVersion::V1 => walk_v1(value, scratch, visitor)?,
-        RecordVersion::V2 => walk_v2(value, scratch, visitor)?,
+        RecordVersion::V0 | RecordVersion::V1 => Ok(walk_v1(value, scratch, visitor)?),
+        RecordVersion::V2 => Ok(v2::walk(value, scratch, visitor)?),
     }
-    Ok(())
 }
 
-fn walk_v1(value: &[u8], scratch: &mut Vec<u8>, visitor: &mut impl RecordVisitor) -> Result<(), Malformed> {
+fn walk_v1(value: &[u8], scratch: &mut Vec<u8>, visitor: &mut impl RecordVisitor) -> Result<RecordNotes, Malformed> {
+    let mut notes = RecordNotes::default();
     let mut fields = Fields::new(value);
     while let Some((number, value)) = fields.next_field()? {
         match number {
@@ -96,95 +122,21 @@ fn walk_v1(value: &[u8], scratch: &mut Vec<u8>, visitor: &mut impl RecordVisitor
                 let (samples, sample_count, noted) = (series.samples(), series.samples, series.noted);
                 visitor.series(RecordSeries { labels, samples, sample_count, noted });
             }
+            2 => notes.source = source_of(value)?,
+            3 => {
+                value.bytes()?;
+                notes.metadata += 1;
+            }
             4 | 5 => return Err(Malformed("fields of version 2 in a record of version 0 or 1")),
             _ => {}
         }
     }
-    Ok(())
+    Ok(notes)
 }
 
-fn walk_v2(value: &[u8], scratch: &mut Vec<u8>, visitor: &mut impl RecordVisitor) -> Result<(), Malformed> {
-    let mut symbols: Vec<&[u8]> = Vec::new();
-    let mut fields = Fields::new(value);
-    while let Some((number, value)) = fields.next_field()? {
-        match number {
-            1 | 3 => return Err(Malformed("fields of version 1 in a record of version 2")),
-            4 => {
-                let symbol = value.bytes()?;
-                if symbols.is_empty() && !symbol.is_empty() {
-                    return Err(Malformed("the first symbol is not the empty one"));
-                }
-                symbols.push(symbol);
-            }
-            _ => {}
-        }
-    }
-    let mut fields = Fields::new(value);
-    while let Some((number, value)) = fields.next_field()? {
-        if number == 5 {
-            series_v2(value.bytes()?, &symbols, scratch, visitor)?;
-        }
-    }
-    Ok(())
-}
-
-/// `TimeSeriesRW2`: 1 packed references, 2 samples, 3 histograms, 4 exemplars, 5 metadata.
-fn series_v2(
-    raw: &[u8],
-    symbols: &[&[u8]],
-    scratch: &mut Vec<u8>,
-    visitor: &mut impl RecordVisitor,
-) -> Result<(), Malformed> {
-    scratch.clear();
-    let (mut sample_count, mut noted) = (0, Noted::default());
-    let mut fields = Fields::new(raw);
-    while let Some((number, value)) = fields.next_field()? {
-        match number {
-            1 => labels_v2(value.bytes()?, symbols, scratch)?,
-            2 => {
-                parse_sample(value)?;
-                sample_count += 1;
-            }
-            3 => noted.histograms += 1,
-            4 => noted.exemplars += 1,
-            _ => {}
-        }
-    }
-    let samples = SampleIter(Fields::new(raw));
-    visitor.series(RecordSeries { labels: scratch, samples, sample_count, noted });
-    Ok(())
-}
-
-/// Writes the labels of references as `labels` fields of remote write 1.
-fn labels_v2(packed: &[u8], symbols: &[&[u8]], out: &mut Vec<u8>) -> Result<(), Malformed> {
-    let mut references = Fields::new(packed);
-    let mut next = || -> Result<Option<u32>, Malformed> {
-        if references.rest().is_empty() {
-            return Ok(None);
-        }
-        u32::try_from(references.varint()?).map(Some).map_err(|_| Malformed("a symbol reference is too large"))
-    };
-    while let Some(name) = next()? {
-        let value = next()?.ok_or(Malformed("an odd number of symbol references"))?;
-        let (name, value) = (resolve(name, symbols)?, resolve(value, symbols)?);
-        let (name_head, value_head) = (prefix(0x0a, name.len()), prefix(0x12, value.len()));
-        let inner = name_head.len() + name.len() + value_head.len() + value.len();
-        if out.len() + inner > LABEL_BYTES_MAX {
-            return Err(Malformed("the labels of a series are too long"));
-        }
-        for part in [&prefix(0x0a, inner), &name_head, name, &value_head, value] {
-            out.extend_from_slice(part);
-        }
-    }
-    Ok(())
-}
-
-/// A tag and a length.
-fn prefix(tag: u8, len: usize) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(6);
-    bytes.push(tag);
-    put_varint(len as u64, &mut bytes);
-    bytes
+/// `SourceEnum`: 0 API, 1 RULE; what is not known counts as the API.
+fn source_of(value: Value<'_>) -> Result<Source, Malformed> {
+    Ok(if value.varint()? == 1 { Source::Rule } else { Source::Api })
 }
 
 #[cfg(test)]

@@ -26,6 +26,8 @@ pub struct SeriesView<'a> {
     /// Labels stand between other fields: only the slow path can gather them.
     pub labels_scattered: bool,
     pub samples: u32,
+    /// The newest of the samples; `i64::MIN` where there is none.
+    pub newest_ms: i64,
     pub noted: Noted,
     after_labels: &'a [u8],
 }
@@ -35,11 +37,12 @@ impl<'a> SeriesView<'a> {
     ///
     /// # Errors
     /// No message of this shape.
+    #[inline]
     pub fn parse(raw: &'a [u8]) -> Result<Self, Malformed> {
-        let mut fields = Fields::new(raw);
-        let mut label_bytes = 0;
+        let mut label_bytes = plain_label_bytes(raw);
+        let mut fields = Fields::new(&raw[label_bytes..]);
         let (mut scattered, mut are_labels_over) = (false, false);
-        let (mut samples, mut noted) = (0, Noted::default());
+        let (mut samples, mut newest_ms, mut noted) = (0, i64::MIN, Noted::default());
         while let Some((number, value)) = fields.next_field()? {
             match number {
                 LABELS => {
@@ -51,7 +54,7 @@ impl<'a> SeriesView<'a> {
                     continue;
                 }
                 SAMPLES => {
-                    parse_sample(value)?;
+                    newest_ms = newest_ms.max(parse_sample(value)?.timestamp_ms);
                     samples += 1;
                 }
                 EXEMPLARS => {
@@ -67,7 +70,7 @@ impl<'a> SeriesView<'a> {
             are_labels_over = true;
         }
         let (labels, after_labels) = raw.split_at(label_bytes);
-        Ok(Self { raw, labels, labels_scattered: scattered, samples, noted, after_labels })
+        Ok(Self { raw, labels, labels_scattered: scattered, samples, newest_ms, noted, after_labels })
     }
 
     /// The float samples in their order.
@@ -108,6 +111,26 @@ impl<'a> SeriesView<'a> {
     }
 }
 
+/// Bytes at the start of `raw` that are `labels` fields with lengths of one or two bytes. Nearly every series consists of
+/// such a run and one sample, so it is passed over without looking at each field's kind; where this ends, the general walk
+/// goes on, and it is the one that judges.
+#[inline]
+fn plain_label_bytes(raw: &[u8]) -> usize {
+    let mut at = 0;
+    while let Some(&[0x0a, low]) = raw.get(at..at + 2) {
+        let end = match (low, raw.get(at + 2)) {
+            (0..0x80, _) => at + 2 + usize::from(low),
+            (_, Some(&high @ 0..0x80)) => at + 3 + (usize::from(low & 0x7f) | usize::from(high) << 7),
+            _ => break,
+        };
+        if end > raw.len() {
+            break;
+        }
+        at = end;
+    }
+    at
+}
+
 /// The label messages of a series, or of a run of `labels` fields.
 pub(crate) fn label_messages(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut fields = Fields::new(bytes);
@@ -139,8 +162,34 @@ impl Iterator for SampleIter<'_> {
 }
 
 /// `Sample`: 1 double value, 2 int64 milliseconds; absent fields are 0.
+#[inline]
 pub(crate) fn parse_sample(value: Value<'_>) -> Result<Sample, Malformed> {
-    let mut fields = Fields::new(value.bytes()?);
+    let message = value.bytes()?;
+    match parse_plain_sample(message) {
+        Some(sample) => Ok(sample),
+        None => parse_any_sample(message),
+    }
+}
+
+/// The shape that every known sender writes: value, then time, both present.
+#[inline]
+fn parse_plain_sample(message: &[u8]) -> Option<Sample> {
+    let (&[0x09, bits @ .., 0x10], time) = message.split_first_chunk::<10>()? else { return None };
+    let mut timestamp_ms = 0u64;
+    // Nine bytes hold any time from 1970 on; a negative one takes ten, and the general way.
+    for (index, byte) in time.iter().enumerate().take(9) {
+        timestamp_ms |= u64::from(byte & 0x7f) << (7 * index);
+        if byte & 0x80 == 0 {
+            let is_whole = index + 1 == time.len();
+            let value = f64::from_bits(u64::from_le_bytes(bits));
+            return is_whole.then_some(Sample { timestamp_ms: timestamp_ms as i64, value });
+        }
+    }
+    None
+}
+
+fn parse_any_sample(message: &[u8]) -> Result<Sample, Malformed> {
+    let mut fields = Fields::new(message);
     let mut sample = Sample { timestamp_ms: 0, value: 0.0 };
     while let Some((number, value)) = fields.next_field()? {
         match number {
@@ -150,4 +199,64 @@ pub(crate) fn parse_sample(value: Value<'_>) -> Result<Sample, Malformed> {
         }
     }
     Ok(sample)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// The quick ways must say what the general walk says, on any bytes.
+    fn check_sample(message: &[u8]) -> Result<(), TestCaseError> {
+        if let Some(quick) = parse_plain_sample(message) {
+            let general = parse_any_sample(message).expect("what the quick way takes, the general one takes");
+            prop_assert_eq!(quick.timestamp_ms, general.timestamp_ms);
+            prop_assert_eq!(quick.value.to_bits(), general.value.to_bits());
+        }
+        Ok(())
+    }
+
+    fn check_labels(raw: &[u8]) -> Result<(), TestCaseError> {
+        let (mut fields, mut ends) = (Fields::new(raw), vec![0]);
+        while let Ok(Some((LABELS, Value::Bytes(_)))) = fields.next_field() {
+            ends.push(raw.len() - fields.rest().len());
+        }
+        prop_assert!(ends.contains(&plain_label_bytes(raw)), "{} {ends:?}", plain_label_bytes(raw));
+        Ok(())
+    }
+
+    #[test]
+    fn the_usual_sample_takes_the_quick_way() {
+        let message = b"\x09\x00\x00\x00\x00\x00\x00\xf8\x3f\x10\x80\xd0\x95\xff\xbc\x31";
+        assert_eq!(parse_plain_sample(message), Some(Sample { timestamp_ms: 1_700_000_000_000, value: 1.5 }));
+        assert_eq!(parse_plain_sample(&[&message[..], &[0]].concat()), None);
+    }
+
+    proptest! {
+        #[test]
+        fn quick_and_general_samples_agree(bits in any::<u64>(), time in any::<i64>(), shift in 0u32..64, tail in proptest::collection::vec(any::<u8>(), 0..3)) {
+            let mut message = vec![0x09];
+            message.extend_from_slice(&bits.to_le_bytes());
+            message.push(0x10);
+            put_varint((time >> shift) as u64, &mut message);
+            message.extend_from_slice(&tail);
+            check_sample(&message)?;
+        }
+
+        #[test]
+        fn quick_label_runs_end_between_fields(lens in proptest::collection::vec(0usize..300, 0..6), tail in proptest::collection::vec(any::<u8>(), 0..8)) {
+            let mut raw = Vec::new();
+            for len in lens {
+                raw.push(0x0a);
+                put_varint(len as u64, &mut raw);
+                raw.resize(raw.len() + len, 0x0a);
+            }
+            let whole = raw.len();
+            check_labels(&raw)?;
+            prop_assert_eq!(plain_label_bytes(&raw), whole);
+            raw.extend_from_slice(&tail);
+            check_labels(&raw)?;
+        }
+    }
 }
