@@ -10,6 +10,11 @@ use disk::{Access, BLOCK_BYTES, DirEntry, Disk, DiskError, DiskFile, OpenMode, O
 use glommio::GlommioError;
 use glommio::io::{BufferedFile, DmaFile, OpenOptions};
 
+use crate::executor::InFlight;
+
+/// One request moves at most so much: the kernel's copy of a larger one would hold that much memory twice.
+const REQUEST_BYTES_MAX: usize = 4 << 20;
+
 /// The files of this machine, for code on an executor.
 #[derive(Clone, Copy, Default, Debug)]
 pub struct RingDisk;
@@ -31,10 +36,13 @@ impl Disk for RingDisk {
     async fn open(&self, path: &Path, mode: OpenMode, access: Access) -> Result<RingFile, DiskError> {
         let mut options = OpenOptions::new();
         options.read(true).write(mode != OpenMode::Read).create_new(mode == OpenMode::CreateNew);
-        let opened = match access {
-            Access::Direct => options.dma_open(path).await.map(Kind::Direct),
-            Access::Buffered => options.buffered_open(path).await.map(Kind::Buffered),
-        };
+        let opened = in_flight(async {
+            match access {
+                Access::Direct => options.dma_open(path).await.map(Kind::Direct),
+                Access::Buffered => options.buffered_open(path).await.map(Kind::Buffered),
+            }
+        });
+        let opened = opened.await;
         let kind = opened.map_err(|error| ring_error(Operation::Open, path, error))?;
         if let Kind::Direct(file) = &kind {
             assert!(file.alignment() <= BLOCK_BYTES as u64, "a device with blocks of {} bytes", file.alignment());
@@ -109,8 +117,8 @@ impl RingFile {
 impl DiskFile for RingFile {
     async fn size(&self) -> Result<u64, DiskError> {
         let size = match &self.kind {
-            Kind::Direct(file) => file.file_size().await,
-            Kind::Buffered(file) => file.file_size().await,
+            Kind::Direct(file) => in_flight(file.file_size()).await,
+            Kind::Buffered(file) => in_flight(file.file_size()).await,
         };
         size.map_err(|error| self.error(Operation::Size, error))
     }
@@ -121,16 +129,20 @@ impl DiskFile for RingFile {
         }
         let mut bytes: Vec<u8> = Vec::with_capacity(len);
         while bytes.len() < len {
-            let (position, want) = (offset + bytes.len() as u64, len - bytes.len());
+            let (position, want) = (offset + bytes.len() as u64, (len - bytes.len()).min(REQUEST_BYTES_MAX));
             let piece = match &self.kind {
-                Kind::Direct(file) => file.read_at(position, want).await,
-                Kind::Buffered(file) => file.read_at(position, want).await,
+                Kind::Direct(file) => in_flight(file.read_at_aligned(position, want)).await,
+                Kind::Buffered(file) => in_flight(file.read_at(position, want)).await,
             };
             let piece = piece.map_err(|error| self.error(Operation::Read, error))?;
             if piece.is_empty() {
                 break;
             }
             bytes.extend_from_slice(&piece);
+            // A direct read that stops inside of a block has met the end, and could not go on from there.
+            if matches!(self.kind, Kind::Direct(_)) && !bytes.len().is_multiple_of(BLOCK_BYTES) {
+                break;
+            }
         }
         Ok(bytes)
     }
@@ -138,7 +150,7 @@ impl DiskFile for RingFile {
     async fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<(), DiskError> {
         let mut written = 0;
         while written < bytes.len() {
-            let rest = &bytes[written..];
+            let rest = &bytes[written..(written + REQUEST_BYTES_MAX).min(bytes.len())];
             let position = offset + written as u64;
             let count = match &self.kind {
                 Kind::Direct(file) => {
@@ -146,9 +158,9 @@ impl DiskFile for RingFile {
                     let mut buffer = file.alloc_dma_buffer(rest.len());
                     buffer.as_bytes_mut()[..rest.len()].copy_from_slice(rest);
                     buffer.trim_to_size(rest.len());
-                    file.write_at(buffer, position).await
+                    in_flight(file.write_at(buffer, position)).await
                 }
-                Kind::Buffered(file) => file.write_at(rest.to_vec(), position).await,
+                Kind::Buffered(file) => in_flight(file.write_at(rest.to_vec(), position)).await,
             };
             match count.map_err(|error| self.error(Operation::Write, error))? {
                 0 => {
@@ -166,27 +178,34 @@ impl DiskFile for RingFile {
             return Ok(());
         }
         let done = match &self.kind {
-            Kind::Direct(file) => file.pre_allocate(len, false).await,
-            Kind::Buffered(file) => file.pre_allocate(len, false).await,
+            Kind::Direct(file) => in_flight(file.pre_allocate(len, false)).await,
+            Kind::Buffered(file) => in_flight(file.pre_allocate(len, false)).await,
         };
         done.map_err(|error| self.error(Operation::Allocate, error))
     }
 
     async fn truncate(&self, len: u64) -> Result<(), DiskError> {
         let done = match &self.kind {
-            Kind::Direct(file) => file.truncate(len).await,
-            Kind::Buffered(file) => file.truncate(len).await,
+            Kind::Direct(file) => in_flight(file.truncate(len)).await,
+            Kind::Buffered(file) => in_flight(file.truncate(len)).await,
         };
         done.map_err(|error| self.error(Operation::Truncate, error))
     }
 
     async fn sync(&self) -> Result<(), DiskError> {
         let done = match &self.kind {
-            Kind::Direct(file) => file.fdatasync().await,
-            Kind::Buffered(file) => file.fdatasync().await,
+            Kind::Direct(file) => in_flight(file.fdatasync()).await,
+            Kind::Buffered(file) => in_flight(file.fdatasync()).await,
         };
         done.map_err(|error| self.error(Operation::Sync, error))
     }
+}
+
+async fn in_flight<T>(work: impl Future<Output = T>) -> T {
+    let guard = InFlight::start();
+    let value = work.await;
+    guard.finish();
+    value
 }
 
 fn sync_folder(dir: &Path) -> io::Result<()> {
@@ -199,7 +218,7 @@ async fn blocking<T: Send + 'static>(
     work: impl FnOnce(&Path) -> io::Result<T> + Send + 'static,
 ) -> Result<T, DiskError> {
     let own = path.to_owned();
-    let done = glommio::executor().spawn_blocking(move || work(&own)).await;
+    let done = in_flight(glommio::executor().spawn_blocking(move || work(&own))).await;
     done.map_err(|error| DiskError::from_io(operation, path, &error))
 }
 
@@ -238,6 +257,17 @@ mod tests {
         assert_eq!(read, [block(0, 1), block(7, 2), block(0, 1)].concat());
         file.truncate(2 * BLOCK_BYTES as u64).await.unwrap();
         assert_eq!(file.read_at(BLOCK_BYTES as u64, 4 * BLOCK_BYTES).await.unwrap(), block(7, 1), "short at the end");
+        file.truncate(BLOCK_BYTES as u64 + 100).await.unwrap();
+        assert_eq!(
+            file.read_at(0, 4 * BLOCK_BYTES).await.unwrap().len(),
+            BLOCK_BYTES + 100,
+            "an end inside of a block"
+        );
+        let words: Vec<u8> = (0..(9_u64 << 20) / 8).flat_map(u64::to_le_bytes).collect();
+        file.write_at(BLOCK_BYTES as u64, &words).await.unwrap();
+        let read = file.read_at(BLOCK_BYTES as u64, words.len() + BLOCK_BYTES).await.unwrap();
+        assert!(read == words, "more than one request carries");
+        file.truncate(BLOCK_BYTES as u64).await.unwrap();
         assert!(file.read_at(64 * BLOCK_BYTES as u64, BLOCK_BYTES).await.unwrap().is_empty(), "nothing behind it");
         drop(file);
         disk.rename(&path, &dir.join("other")).await.unwrap();
@@ -264,5 +294,59 @@ mod tests {
             });
             executor.unwrap().join().unwrap();
         }
+    }
+
+    async fn create(path: PathBuf) -> RingFile {
+        RingDisk.open(&path, OpenMode::CreateNew, Access::Direct).await.unwrap()
+    }
+
+    /// Requests of several futures at once, some dropped in the middle, then the end of the executor.
+    #[test]
+    fn an_executor_ends_with_requests_in_flight() {
+        let folder = tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR")).unwrap();
+        let root = folder.path().to_owned();
+        let spec = ExecutorSpec { name: "disk-end".to_owned(), cpu: None };
+        let executor = spawn_executor(spec, move || async move {
+            let write = |index: u8| {
+                let path = root.join(index.to_string());
+                crate::spawn_local(async move {
+                    let file = create(path).await;
+                    for block in 0..32 {
+                        file.write_at(block * BLOCK_BYTES as u64, &[index; BLOCK_BYTES]).await.unwrap();
+                        file.sync().await.unwrap();
+                    }
+                })
+            };
+            let mut tasks: Vec<_> = (0..8).map(write).collect();
+            tasks.pop().unwrap().join().await;
+            tasks.drain(..2).for_each(crate::LocalTask::detach);
+        });
+        executor.unwrap().join().unwrap();
+    }
+
+    /// A future that only yields leaves room for the disk: a scan of series must not stop the log.
+    #[test]
+    fn a_yielding_future_does_not_stop_the_disk() {
+        let folder = tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR")).unwrap();
+        let path = folder.path().join("log");
+        let spec = ExecutorSpec { name: "disk-busy".to_owned(), cpu: None };
+        let executor = spawn_executor(spec, move || async move {
+            let is_done = std::rc::Rc::new(std::cell::Cell::new(false));
+            let busy = crate::spawn_local({
+                let is_done = is_done.clone();
+                async move {
+                    while !is_done.get() {
+                        futures_lite::future::yield_now().await;
+                    }
+                }
+            });
+            let file = create(path).await;
+            for block in 0..50 {
+                file.write_at(block * BLOCK_BYTES as u64, &[1; BLOCK_BYTES]).await.unwrap();
+            }
+            is_done.set(true);
+            busy.join().await;
+        });
+        executor.unwrap().join().unwrap();
     }
 }
