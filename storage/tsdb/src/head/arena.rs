@@ -3,8 +3,10 @@
 //! All series of a scrape grow through the sizes together, so a page whose slots are all free goes back to a stock that
 //! every size takes from: memory follows what is open now, not the sum of what each size once held.
 
-/// Slot sizes, each about 4/3 or 3/2 of the one before. The last holds the longest chunk.
-const SLOT_BYTES: [usize; 12] = [48, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, super::CHUNK_BYTES_MAX];
+/// Slot sizes, finer where full chunks end (2 to 9 bytes a sample): there a slot lives longest. The last holds the longest
+/// chunk.
+const SLOT_BYTES: [usize; 19] =
+    [48, 64, 96, 128, 160, 192, 256, 320, 384, 448, 512, 640, 768, 896, 1024, 1152, 1344, 1792, super::CHUNK_BYTES_MAX];
 const PAGE_BYTES: usize = 16 << 10;
 /// A slot's number: the page, then this many bits of place within the page.
 const PLACE_BITS: u32 = 9;
