@@ -13,11 +13,11 @@ pub(super) fn put(bytes: &mut [u8], at: usize, value: u64, len: u32) -> usize {
     debug_assert!((1..=64).contains(&len));
     let (byte, offset) = (at / 8, (at % 8) as u32);
     let window = &mut bytes[byte..byte + PUT_BYTES];
-    let kept = u128::from(window[0] & !(0xff >> offset)) << 64;
-    let masked = value & (u64::MAX >> (64 - len));
-    let filled = kept | (u128::from(masked) << (72 - offset - len));
-    window[..8].copy_from_slice(&((filled >> 8) as u64).to_be_bytes());
-    window[8] = filled as u8;
+    let kept = u64::from(window[0] & !(0xff >> offset)) << 56;
+    let aligned = value << (64 - len);
+    window[..8].copy_from_slice(&(kept | (aligned >> offset)).to_be_bytes());
+    // The bits that the shift pushed out: `offset` of them, at the top of the ninth byte.
+    window[8] = (u32::from(aligned as u8) << (8 - offset)) as u8;
     at + len as usize
 }
 
@@ -26,18 +26,25 @@ pub(super) fn put(bytes: &mut [u8], at: usize, value: u64, len: u32) -> usize {
 #[inline]
 pub(super) fn peek(bytes: &[u8], at: usize) -> u64 {
     let (byte, offset) = (at / 8, (at % 8) as u32);
-    let mut window = [0u8; 9];
-    match bytes.get(byte..byte + 9) {
-        Some(whole) => window.copy_from_slice(whole),
-        None => {
-            let rest = bytes.get(byte..).unwrap_or(&[]);
-            window[..rest.len()].copy_from_slice(rest);
-        }
+    let whole = bytes.get(byte..).and_then(|rest| rest.first_chunk::<9>());
+    match whole {
+        Some(window) => shifted(window, offset),
+        None => peek_end(bytes, byte, offset),
     }
-    let mut first = [0u8; 8];
-    first.copy_from_slice(&window[..8]);
-    let wide = (u128::from(u64::from_be_bytes(first)) << 8) | u128::from(window[8]);
-    (wide >> (8 - offset)) as u64
+}
+
+#[cold]
+fn peek_end(bytes: &[u8], byte: usize, offset: u32) -> u64 {
+    let rest = bytes.get(byte..).unwrap_or(&[]);
+    let mut window = [0u8; 9];
+    window[..rest.len()].copy_from_slice(rest);
+    shifted(&window, offset)
+}
+
+#[inline]
+fn shifted(window: &[u8; 9], offset: u32) -> u64 {
+    let first = window.first_chunk::<8>().expect("nine bytes begin with eight");
+    (u64::from_be_bytes(*first) << offset) | ((u64::from(window[8]) << offset) >> 8)
 }
 
 #[cfg(test)]

@@ -96,8 +96,11 @@ impl Head {
     fn prefetch_tail(&self, series: u32) {
         let series = self.series.get(series);
         if series.slot != Slot::NONE {
-            // The last byte may lie in one line and the sample's end in the next; the adjacent-line prefetcher fetches that.
-            prefetch(&self.arena.slot(series.slot)[series.open.byte_len() - 1]);
+            // The sample's end may lie in the next line.
+            let slot = self.arena.slot(series.slot);
+            let tail = series.open.byte_len() - 1;
+            prefetch(&slot[tail]);
+            prefetch(&slot[(tail + 10).min(slot.len() - 1)]);
         }
     }
 

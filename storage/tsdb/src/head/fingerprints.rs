@@ -27,6 +27,8 @@ const EMPTY: Bucket =
     Bucket { high: [0; BUCKET_ENTRIES], low: [0; BUCKET_ENTRIES], series: [0; BUCKET_ENTRIES], len: 0 };
 
 impl Bucket {
+    /// One entry after the other: comparing all and picking without a branch was slower, because it waits for the line where
+    /// a guessed branch goes on to the next look-up.
     #[inline]
     fn find(&self, (high, low): (u64, u64)) -> Option<SeriesRef> {
         (0..self.len as usize)

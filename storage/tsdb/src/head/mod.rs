@@ -8,6 +8,7 @@
 mod append;
 mod arena;
 mod counters;
+mod definition;
 mod fingerprints;
 mod matching;
 mod paged;
@@ -17,19 +18,18 @@ mod sets;
 mod snapshot;
 mod symbols;
 
-use std::cmp::Ordering;
 use std::sync::Arc;
 
-use model::{CanonicalLabels, Fingerprint, RejectReason, SeriesRef, TimeRange};
+use model::{Fingerprint, RejectReason, SeriesRef, TimeRange};
 
 pub use append::{Appended, Horizon};
 pub use counters::{HeadBytes, HeadCounters, RejectCounters};
-pub(crate) use postings::PairId;
 pub use symbols::{Symbol, Symbols};
 
 use crate::chunk::XorAppender;
 
 use arena::{ChunkArena, Slot};
+use definition::{LatestLabels, checked_labels};
 use fingerprints::FingerprintTable;
 use paged::Paged;
 use postings::Postings;
@@ -86,10 +86,7 @@ pub struct Head {
     /// From the earliest to the latest sample; empty (`min > max`) before the first.
     range: TimeRange,
     counters: HeadCounters,
-    /// The series defined last: its pairs, its canonical labels, and scratch for the next one's pairs.
-    pairs: Vec<PairId>,
-    pairs_before: Vec<PairId>,
-    previous: Vec<u8>,
+    latest: LatestLabels,
 }
 
 /// A chunk that gets no more samples. Chunks of a series are a list, newest first.
@@ -112,9 +109,7 @@ impl Head {
             sealed: Paged::new(),
             range: TimeRange { min_ms: i64::MAX, max_ms: i64::MIN },
             counters: HeadCounters::default(),
-            pairs: Vec::new(),
-            pairs_before: Vec::new(),
-            previous: Vec::new(),
+            latest: LatestLabels::new(),
         }
     }
 
@@ -221,65 +216,19 @@ impl Head {
         canonical_labels: &[u8],
     ) -> Result<SeriesRef, RejectReason> {
         let labels = checked_labels(canonical_labels)?;
-        self.intern_pairs(symbols, &labels);
-        self.previous.clear();
-        self.previous.extend_from_slice(canonical_labels);
-        let labels = self.labels.push(&self.pairs);
+        self.latest.replace(&labels, |name, value| {
+            let (name, value) = (symbols.intern(name), symbols.intern(value));
+            self.postings.intern(symbols, name, value)
+        });
+        let labels = self.labels.push(self.latest.pairs());
         let open = XorAppender::new();
         let added = Series { open, seal_at_ms: i64::MIN, slot: Slot::NONE, sealed: series::NONE, labels };
         let series = SeriesRef(self.series.push(added));
-        for pair in &self.pairs {
+        for pair in self.latest.pairs() {
             self.postings.add(*pair, series.0);
         }
         self.fingerprints.insert(fingerprint, series);
         Ok(series)
-    }
-
-    /// Fills `pairs`. Series come in the order of a scrape: nearly all labels are those of the series before, and comparing
-    /// them costs a tenth of looking them up.
-    fn intern_pairs(&mut self, symbols: &mut Symbols, labels: &[(&str, &str)]) {
-        let before = std::mem::take(&mut self.pairs_before);
-        self.pairs_before = std::mem::replace(&mut self.pairs, before);
-        self.pairs.clear();
-        let mut known = CanonicalLabels::new(&self.previous).zip(&self.pairs_before).peekable();
-        for (name, value) in labels {
-            while known.next_if(|((known_name, _), _)| known_name < name).is_some() {}
-            let pair = match known.peek() {
-                Some((label, pair)) if label == &(*name, *value) => **pair,
-                _ => {
-                    let (name, value) = (symbols.intern(name), symbols.intern(value));
-                    self.postings.intern(symbols, name, value)
-                }
-            };
-            self.pairs.push(pair);
-        }
-    }
-}
-
-/// All is looked at before anything is changed: a refused definition leaves no trace.
-fn checked_labels(canonical_labels: &[u8]) -> Result<Vec<(&str, &str)>, RejectReason> {
-    let mut labels = CanonicalLabels::new(canonical_labels);
-    let mut checked: Vec<(&str, &str)> = Vec::with_capacity(16);
-    for (name, value) in labels.by_ref() {
-        let previous = checked.last().map_or("", |label| label.0);
-        match name.cmp(previous) {
-            _ if name.is_empty() => return Err(RejectReason::InvalidLabelName),
-            Ordering::Less => return Err(RejectReason::LabelsNotSorted),
-            Ordering::Equal => return Err(RejectReason::DuplicateLabelName),
-            Ordering::Greater => {}
-        }
-        if value.is_empty() {
-            return Err(RejectReason::InvalidLabelValue);
-        }
-        if checked.len() == LABELS_MAX {
-            return Err(RejectReason::TooManyLabels);
-        }
-        checked.push((name, value));
-    }
-    match checked.len() {
-        _ if !labels.is_clean() => Err(RejectReason::InvalidLabelValue),
-        0 => Err(RejectReason::MissingMetricName),
-        _ => Ok(checked),
     }
 }
 
