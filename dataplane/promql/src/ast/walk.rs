@@ -1,4 +1,4 @@
-//! Visiting every node, for those who look at or change selectors.
+//! The children of a node, for those who look at or change a whole tree.
 
 use super::Expr;
 
@@ -28,14 +28,6 @@ impl Expr {
             Self::Unary(unary) => vec![&mut unary.expr],
             Self::Paren(paren) => vec![&mut paren.expr],
             Self::StepInvariant(inner) => vec![inner],
-        }
-    }
-
-    /// Calls `visit` for the node and everything below it.
-    pub fn visit<'a>(&'a self, visit: &mut dyn FnMut(&'a Self)) {
-        visit(self);
-        for child in self.children() {
-            child.visit(visit);
         }
     }
 }

@@ -37,9 +37,9 @@ impl Evaluator<'_> {
         let rows = self.vector(&aggregate.expr, steps)?;
         let groups = groups_of(&rows, &aggregate.grouping);
         self.budget.charge((groups.len() * steps.count) as u64)?;
-        let rows = match (op, param) {
+        Ok(match (op, param) {
             (AggregateOp::Topk | AggregateOp::Bottomk | AggregateOp::Limitk | AggregateOp::LimitRatio, Some(param)) => {
-                return self.choose(aggregate, rows, &groups, &param, steps);
+                self.choose(aggregate, rows, &groups, &param, steps)?
             }
             (AggregateOp::Quantile, Some(q)) => {
                 let place = aggregate.param.as_ref().map(crate::ast::Expr::position).unwrap_or_default();
@@ -49,8 +49,7 @@ impl Evaluator<'_> {
                 fold_groups(groups, |group| quantile_cells(group, &rows, &q, steps))
             }
             _ => fold_groups(groups, |group| fold(op, group, &rows, steps)),
-        };
-        self.unique(rows, steps)
+        })
     }
 
     /// One series per group and value.

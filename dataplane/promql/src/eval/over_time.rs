@@ -1,5 +1,7 @@
 //! Functions over range vectors: what each makes of one window.
 
+use std::collections::VecDeque;
+
 use super::column::{Row, Scalars, Steps, absent, is_absent};
 use super::quantile::{is_quantile, quantile};
 use super::range::{RangeSeries, RangeVector, Window};
@@ -117,6 +119,11 @@ fn window_function<'a>(name: &str, series: &'a RangeSeries, others: &'a [Scalars
         "delta" => slope(Slope::Delta),
         "resets" => count(Events::new(resets_of(series))),
         "changes" => count(Events::new(changes_of(series))),
+        "min_over_time" => extreme_value(Extremes::new(series, |value, kept| value < kept)),
+        "max_over_time" => extreme_value(Extremes::new(series, |value, kept| value > kept)),
+        // Of equal values the latest counts.
+        "ts_of_min_over_time" => extreme_time(Extremes::new(series, |value, kept| value <= kept)),
+        "ts_of_max_over_time" => extreme_time(Extremes::new(series, |value, kept| value >= kept)),
         "predict_linear" => Box::new(move |window| {
             let (slope, intercept) = regression::line(window, window.time_ms)?;
             Some(slope * others[0].at(window.step) + intercept)
@@ -129,6 +136,14 @@ fn window_function<'a>(name: &str, series: &'a RangeSeries, others: &'a [Scalars
         }),
         _ => Box::new(plain(name)),
     }
+}
+
+fn extreme_value(mut extremes: Extremes<'_>) -> WindowFunction<'_> {
+    Box::new(move |window| extremes.best(window).map(|index| extremes.series.values[index]))
+}
+
+fn extreme_time(mut extremes: Extremes<'_>) -> WindowFunction<'_> {
+    Box::new(move |window| extremes.best(window).map(|index| extremes.series.timestamps_ms[index] as f64 / 1e3))
 }
 
 /// Functions of nothing but the window.
@@ -151,10 +166,6 @@ fn plain(name: &str) -> fn(&Window<'_>) -> Option<f64> {
         "present_over_time" => |_| Some(1.0),
         "first_over_time" => |window| window.values.first().copied(),
         "last_over_time" => |window| window.values.last().copied(),
-        "min_over_time" => |window| Some(extreme(window, |value, kept| value < kept).0),
-        "max_over_time" => |window| Some(extreme(window, |value, kept| value > kept).0),
-        "ts_of_min_over_time" => |window| Some(extreme(window, |value, kept| value <= kept).1),
-        "ts_of_max_over_time" => |window| Some(extreme(window, |value, kept| value >= kept).1),
         "ts_of_first_over_time" => |window| window.timestamps_ms.first().map(|time| *time as f64 / 1e3),
         "ts_of_last_over_time" => |window| window.timestamps_ms.last().map(|time| *time as f64 / 1e3),
         "stdvar_over_time" => |window| Some(variance(window)),
@@ -164,15 +175,37 @@ fn plain(name: &str) -> fn(&Window<'_>) -> Option<f64> {
     }
 }
 
-/// The value that `replaces` all others, and its time in seconds. NaN loses against everything.
-fn extreme(window: &Window<'_>, replaces: impl Fn(f64, f64) -> bool) -> (f64, f64) {
-    let (mut kept, mut kept_ms) = (window.values[0], window.timestamps_ms[0]);
-    for (value, timestamp_ms) in window.values.iter().zip(window.timestamps_ms) {
-        if replaces(*value, kept) || kept.is_nan() {
-            (kept, kept_ms) = (*value, *timestamp_ms);
-        }
+/// The best sample of each window in amortised constant time: indices of samples that no later one replaces yet, best first.
+/// NaN loses against everything.
+struct Extremes<'a> {
+    series: &'a RangeSeries,
+    replaces: fn(f64, f64) -> bool,
+    candidates: VecDeque<usize>,
+    /// First sample that was not looked at.
+    next: usize,
+}
+
+impl<'a> Extremes<'a> {
+    fn new(series: &'a RangeSeries, replaces: fn(f64, f64) -> bool) -> Self {
+        Self { series, replaces, candidates: VecDeque::new(), next: 0 }
     }
-    (kept, kept_ms as f64 / 1e3)
+
+    /// Index of the best sample in the series.
+    fn best(&mut self, window: &Window<'_>) -> Option<usize> {
+        while self.next < window.first + window.len() {
+            let value = self.series.values[self.next];
+            let is_replaced = |kept: f64| kept.is_nan() || (self.replaces)(value, kept);
+            while self.candidates.back().is_some_and(|last| is_replaced(self.series.values[*last])) {
+                self.candidates.pop_back();
+            }
+            self.candidates.push_back(self.next);
+            self.next += 1;
+        }
+        while self.candidates.front().is_some_and(|first| *first < window.first) {
+            self.candidates.pop_front();
+        }
+        self.candidates.front().copied()
+    }
 }
 
 /// Population variance, in one pass (Welford).

@@ -24,7 +24,8 @@ use crate::text::{quote, unquote};
 /// Longest query in bytes.
 pub const QUERY_BYTES_MAX: usize = 256 << 10;
 
-/// Deepest nesting, counting operators of a chain as well: a tree is walked recursively.
+/// Deepest nesting, counting operators of a chain as well: a tree is walked recursively. Evaluating the deepest query takes
+/// less than 1 MiB of stack (a test does it on 2 MiB, what threads get by default).
 pub const QUERY_DEPTH_MAX: usize = 250;
 
 /// Parses and checks an expression.
