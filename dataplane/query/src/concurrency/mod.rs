@@ -1,0 +1,7 @@
+//! How many queries run at a time, how long each may take, and how one is given up.
+
+mod pool;
+mod watch;
+
+pub use pool::{PoolCounters, PoolFull, PoolOptions, QueryPool, QueryTicket};
+pub use watch::Watch;
