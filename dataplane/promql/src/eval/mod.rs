@@ -6,6 +6,7 @@
 mod absent;
 mod aggregate;
 mod binary;
+mod boundary;
 mod budget;
 mod call;
 mod column;

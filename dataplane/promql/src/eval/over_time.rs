@@ -2,13 +2,14 @@
 
 use std::collections::VecDeque;
 
+use super::boundary::{anchored_count, check_function, extended};
 use super::column::{Row, Scalars, Steps, absent, is_absent};
 use super::quantile::{is_quantile, quantile};
 use super::range::{RangeSeries, RangeVector, Window};
 use super::rate::{Events, Instant, Slope, changes_of, extrapolated, instant, resets_of};
 use super::sum::{Mean, Sum};
 use super::{Evaluated, Evaluator, regression};
-use crate::ast::{Call, Expr};
+use crate::ast::{Boundary, Call, Expr};
 use crate::number::general;
 use crate::{Position, QueryError};
 
@@ -25,13 +26,19 @@ impl Evaluator<'_> {
             }
         }
         let arg = call.args[range_index].without_parens();
+        if let Expr::Matrix(matrix) = arg {
+            check_function(matrix.selector.boundary, name)?;
+        }
         let vector = self.range_vector(arg, steps, Some(name))?;
         if name == "absent_over_time" {
             return self.absent_over_time(arg, &vector, steps);
         }
         check_factors(name, &others, &vector, steps)?;
         let keeps_name = matches!(name, "last_over_time" | "first_over_time");
-        let rows = self.map_windows(&vector, steps, keeps_name, |series| window_function(name, series, &others))?;
+        let rows = self.map_windows(&vector, steps, keeps_name, |series| {
+            let marginal = marginal_function(name, vector.boundary, series);
+            marginal.unwrap_or_else(|| window_function(name, series, &others))
+        })?;
         self.note(call, &vector, &rows, &others, steps);
         Ok(rows)
     }
@@ -65,7 +72,8 @@ impl Evaluator<'_> {
             if metric.is_empty() || is_counter || metric == last_noted {
                 continue;
             }
-            let cells = series.slide(vector, steps, |window| (window.len() > 1).then_some(0.0));
+            let samples_min = if vector.boundary == Boundary::Plain { 2 } else { 1 };
+            let cells = series.slide(vector, steps, |window| (window.len() >= samples_min).then_some(0.0));
             if cells.iter().any(|cell| !is_absent(*cell)) {
                 metric.clone_into(&mut last_noted);
                 let text = format!(
@@ -104,6 +112,22 @@ fn check_factors(name: &str, factors: &[Scalars], vector: &RangeVector, steps: S
         }
     }
     Ok(())
+}
+
+/// The function where the selector is anchored or smoothed.
+fn marginal_function<'a>(name: &str, boundary: Boundary, series: &'a RangeSeries) -> Option<WindowFunction<'a>> {
+    let slope = match (boundary, name) {
+        (Boundary::Plain, _) => return None,
+        (_, "rate") => Slope::Rate,
+        (_, "increase") => Slope::Increase,
+        (_, "delta") => Slope::Delta,
+        _ => {
+            let indices = if name == "resets" { resets_of(series) } else { changes_of(series) };
+            let mut events = Events::new(indices);
+            return Some(Box::new(move |window| anchored_count(&mut events, window)));
+        }
+    };
+    Some(Box::new(move |window| extended(slope, boundary, window)))
 }
 
 fn window_function<'a>(name: &str, series: &'a RangeSeries, others: &'a [Scalars]) -> WindowFunction<'a> {

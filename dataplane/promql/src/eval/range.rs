@@ -1,13 +1,14 @@
 //! Range vectors and the windows that slide over them. A window's left end is open, its right end closed.
 
-use model::{Labels, TimeRange, is_stale_marker};
+use model::{Labels, TimeRange};
 
+use super::boundary::{Margins, with_edges};
 use super::column::{Row, Steps, absent, is_absent, without_metric};
-use super::selector::{Lookups, refuse_boundary};
+use super::selector::{Lookups, floats_of};
 use super::{Evaluated, Evaluator};
-use crate::ast::{Expr, MatrixSelector, Subquery};
+use crate::ast::{Boundary, Expr, MatrixSelector, Subquery};
 use crate::engine::NameRemoval;
-use crate::{Position, QueryError, ResultSeries, SelectHints, Values};
+use crate::{Position, QueryError, ResultSeries, SelectHints};
 
 /// Samples of one series without stale markers.
 pub(super) struct RangeSeries {
@@ -22,16 +23,20 @@ pub(super) struct RangeVector {
     pub series: Vec<RangeSeries>,
     pub ends: Lookups,
     pub range_ms: i64,
+    pub boundary: Boundary,
+    /// How far beyond the windows samples are shown to the function.
+    pub margins: Margins,
     /// Where messages point to. Prometheus has no place for subqueries.
     pub position: Position,
 }
 
-/// The part of a series that one step sees. Not empty.
+/// The part of a series that one step sees, margins included. Not empty.
 pub(super) struct Window<'a> {
     pub timestamps_ms: &'a [i64],
     pub values: &'a [f64],
     /// Index of the window's first sample in the series, for what is worked out once per series.
     pub first: usize,
+    /// Without margins.
     pub range: TimeRange,
     pub step: usize,
     /// Time of evaluation; with `offset` or `@` not the window's end.
@@ -57,8 +62,9 @@ impl RangeSeries {
         for step in 0..steps.count {
             let max_ms = vector.ends.time_ms(step);
             let range = TimeRange { min_ms: max_ms - vector.range_ms, max_ms };
-            high += self.timestamps_ms[high..].iter().take_while(|timestamp| **timestamp <= range.max_ms).count();
-            low += self.timestamps_ms[low..high].iter().take_while(|timestamp| **timestamp <= range.min_ms).count();
+            let (open_ms, end_ms) = (range.min_ms - vector.margins.before_ms, max_ms + vector.margins.after_ms);
+            high += self.timestamps_ms[high..].iter().take_while(|timestamp| **timestamp <= end_ms).count();
+            low += self.timestamps_ms[low..high].iter().take_while(|timestamp| **timestamp <= open_ms).count();
             let window = Window {
                 timestamps_ms: &self.timestamps_ms[low..high],
                 values: &self.values[low..high],
@@ -95,25 +101,22 @@ impl Evaluator<'_> {
         steps: Steps,
         function: Option<&'static str>,
     ) -> Evaluated<RangeVector> {
-        refuse_boundary(&matrix.selector)?;
         let ends = Lookups::new(&matrix.selector.shift, steps);
         let range_ms = matrix.range.milliseconds();
-        let mut vector = RangeVector { series: Vec::new(), ends, range_ms, position: matrix.position };
+        let boundary = matrix.selector.boundary;
+        let margins = Margins::new(boundary, self.options.lookback_ms);
+        let position = matrix.position;
+        let mut vector = RangeVector { series: Vec::new(), ends, range_ms, boundary, margins, position };
         if steps.count == 0 {
             return Ok(vector);
         }
-        let range = TimeRange { min_ms: ends.first_ms - range_ms + 1, max_ms: ends.last_ms() };
+        let min_ms = ends.first_ms - range_ms - margins.before_ms + 1;
+        let range = TimeRange { min_ms, max_ms: ends.last_ms() + margins.after_ms };
         let hints = SelectHints { step_ms: ends.step_ms, window_ms: range_ms, function };
         for one in self.select(&matrix.selector, range, hints)? {
-            let Values::Floats(mut values) = one.values;
-            let mut timestamps_ms = one.timestamps_ms;
-            if values.iter().any(|value| is_stale_marker(*value)) {
-                let mut keep = values.iter().map(|value| !is_stale_marker(*value));
-                timestamps_ms.retain(|_| keep.next().unwrap_or(false));
-                values.retain(|value| !is_stale_marker(*value));
-            }
+            let (labels, timestamps_ms, values) = floats_of(one);
             if !values.is_empty() {
-                vector.series.push(RangeSeries { labels: one.labels, drop_name: false, timestamps_ms, values });
+                vector.series.push(RangeSeries { labels, drop_name: false, timestamps_ms, values });
             }
         }
         Ok(vector)
@@ -123,7 +126,8 @@ impl Evaluator<'_> {
     fn subquery(&mut self, subquery: &Subquery, steps: Steps) -> Evaluated<RangeVector> {
         let ends = Lookups::new(&subquery.shift, steps);
         let range_ms = subquery.range.milliseconds();
-        let mut vector = RangeVector { series: Vec::new(), ends, range_ms, position: Position::default() };
+        let (boundary, margins, position) = (Boundary::Plain, Margins::default(), Position::default());
+        let mut vector = RangeVector { series: Vec::new(), ends, range_ms, boundary, margins, position };
         let inner_steps = self.subquery_steps(subquery, &ends, range_ms)?;
         if steps.count == 0 || inner_steps.count == 0 {
             return Ok(vector);
@@ -155,7 +159,13 @@ impl Evaluator<'_> {
         if let Expr::Subquery(subquery) = arg {
             return self.subquery_result(subquery, steps);
         }
-        let vector = self.range_vector(arg, steps, None)?;
+        let mut vector = self.range_vector(arg, steps, None)?;
+        if vector.boundary != Boundary::Plain {
+            let max_ms = vector.ends.time_ms(0);
+            let range = TimeRange { min_ms: max_ms - vector.range_ms, max_ms };
+            vector.series.iter_mut().for_each(|series| with_edges(series, range, vector.boundary));
+            vector.series.retain(|series| !series.values.is_empty());
+        }
         let series = vector.series.into_iter().map(|one| ResultSeries {
             labels: one.labels,
             timestamps_ms: one.timestamps_ms,

@@ -1,6 +1,8 @@
 //! Selectors: from samples to columns (lookback, staleness), and to range series.
 
-use model::{TimeRange, is_stale_marker};
+use model::{Labels, TimeRange, is_stale_marker};
+
+use super::boundary::smoothed_value;
 
 use super::column::{Row, Steps, absent, is_absent};
 use super::{Evaluated, Evaluator};
@@ -31,6 +33,11 @@ impl Lookups {
         self.first_ms + self.step_ms * step as i64
     }
 
+    /// How many different times there are.
+    pub fn distinct(&self) -> usize {
+        if self.step_ms == 0 { self.count.min(1) } else { self.count }
+    }
+
     pub fn last_ms(&self) -> i64 {
         self.time_ms(self.count.saturating_sub(1))
     }
@@ -59,21 +66,28 @@ impl Evaluator<'_> {
         if steps.count == 0 {
             return Ok(Vec::new());
         }
-        refuse_boundary(selector)?;
         let lookups = Lookups::new(&selector.shift, steps);
         let lookback_ms = self.options.lookback_ms;
-        let range = TimeRange { min_ms: lookups.first_ms - lookback_ms + 1, max_ms: lookups.last_ms() };
+        let is_smoothed = selector.boundary == Boundary::Smoothed && take == Take::Value;
+        let after_ms = if is_smoothed { lookback_ms } else { 0 };
+        let range = TimeRange { min_ms: lookups.first_ms - lookback_ms + 1, max_ms: lookups.last_ms() + after_ms };
         let hints = SelectHints { step_ms: lookups.step_ms, window_ms: 0, function: None };
         let series = self.select(selector, range, hints)?;
         self.budget.charge((series.len() * steps.count) as u64)?;
         let mut rows = Vec::with_capacity(series.len());
         for one in series {
             self.check_interrupt()?;
-            let Values::Floats(values) = &one.values;
-            let mut cells = newest(&one.timestamps_ms, values, &lookups, lookback_ms, take);
+            let (labels, mut cells) = if is_smoothed {
+                let (labels, timestamps_ms, values) = floats_of(one);
+                (labels, smoothed(&timestamps_ms, &values, &lookups, lookback_ms))
+            } else {
+                let Values::Floats(values) = &one.values;
+                let cells = newest(&one.timestamps_ms, values, &lookups, lookback_ms, take);
+                (one.labels, cells)
+            };
             cells.resize(steps.count, *cells.last().expect("there is at least one step"));
             if cells.iter().any(|cell| !is_absent(*cell)) {
-                rows.push(Row { labels: one.labels, drop_name: false, cells });
+                rows.push(Row { labels, drop_name: false, cells });
             }
         }
         Ok(rows)
@@ -109,22 +123,36 @@ impl Evaluator<'_> {
     }
 }
 
-pub(super) fn refuse_boundary(selector: &VectorSelector) -> Evaluated<()> {
-    let word = match selector.boundary {
-        Boundary::Plain => return Ok(()),
-        Boundary::Anchored => "anchored",
-        Boundary::Smoothed => "smoothed",
-    };
-    Err(QueryError::Unsupported(format!("{word} selectors")))
+/// Labels and columns of a series, without stale markers.
+pub(super) fn floats_of(series: Series) -> (Labels, Vec<i64>, Vec<f64>) {
+    let Values::Floats(mut values) = series.values;
+    let mut timestamps_ms = series.timestamps_ms;
+    if values.iter().any(|value| is_stale_marker(*value)) {
+        let mut keep = values.iter().map(|value| !is_stale_marker(*value));
+        timestamps_ms.retain(|_| keep.next().unwrap_or(false));
+        values.retain(|value| !is_stale_marker(*value));
+    }
+    (series.labels, timestamps_ms, values)
+}
+
+/// As [`newest`], with values between samples: samples up to the lookback away on either side count.
+fn smoothed(timestamps_ms: &[i64], values: &[f64], lookups: &Lookups, lookback_ms: i64) -> Vec<f64> {
+    let (mut low, mut high) = (0, 0);
+    let cells = (0..lookups.distinct()).map(|step| {
+        let time_ms = lookups.time_ms(step);
+        high += timestamps_ms[high..].iter().take_while(|timestamp| **timestamp <= time_ms + lookback_ms).count();
+        low += timestamps_ms[low..high].iter().take_while(|timestamp| **timestamp <= time_ms - lookback_ms).count();
+        smoothed_value(&timestamps_ms[low..high], &values[low..high], time_ms).unwrap_or_else(absent)
+    });
+    cells.collect()
 }
 
 /// One cell per distinct lookup time: a single one where all are the same.
 fn newest(timestamps_ms: &[i64], values: &[f64], lookups: &Lookups, lookback_ms: i64, take: Take) -> Vec<f64> {
-    let count = if lookups.step_ms == 0 { 1 } else { lookups.count };
     let mut cells = Vec::with_capacity(lookups.count);
     // Samples before `next` are not newer than the lookup time, which only grows.
     let mut next = 0;
-    for step in 0..count {
+    for step in 0..lookups.distinct() {
         let time_ms = lookups.time_ms(step);
         next += timestamps_ms[next..].iter().take_while(|timestamp| **timestamp <= time_ms).count();
         let found = next.checked_sub(1).filter(|at| timestamps_ms[*at] > time_ms - lookback_ms);

@@ -39,7 +39,16 @@ fn storage() -> impl Strategy<Value = MemoryStorage> {
 fn selector() -> impl Strategy<Value = String> {
     let base =
         prop::sample::select(vec!["a_total", "b", "c_bucket", "{x=\"1\"}", "b{y!=\"0\"}", "{__name__=~\"a.*|b\"}"]);
-    let shift = prop::sample::select(vec!["", "", "", " offset 30s", " offset -20s", " @ 120", " @ 90 offset 10s"]);
+    let shift = prop::sample::select(vec![
+        "",
+        "",
+        "",
+        " offset 30s",
+        " offset -20s",
+        " @ 120",
+        " @ 90 offset 10s",
+        " smoothed",
+    ]);
     (base, shift).prop_map(|(base, shift)| format!("{base}{shift}"))
 }
 
@@ -83,6 +92,8 @@ fn vector(depth: u32) -> BoxedStrategy<String> {
         "present_over_time",
         "absent_over_time",
     ]);
+    let slope = prop::sample::select(vec!["rate(", "increase(", "delta("]);
+    let anchored = prop::sample::select(vec!["rate(", "delta(", "resets(", "changes("]);
     let function = prop::sample::select(vec!["abs", "-", "ceil", "timestamp", "absent", "sgn", "minute", "sqrt"]);
     let aggregation = prop::sample::select(vec!["sum", "avg", "min", "max", "count", "group", "stddev"]);
     let grouping = prop::sample::select(vec!["", " by (x)", " without (x)", " by (x, y)", " by (__name__)"]);
@@ -118,6 +129,10 @@ fn vector(depth: u32) -> BoxedStrategy<String> {
     prop_oneof![
         selector(),
         (over_time, range_vector(inner())).prop_map(|(name, range)| format!("{name}({range})")),
+        (slope, prop::sample::select(METRICS.to_vec()))
+            .prop_map(|(head, metric)| format!("{head}{metric}[70s] smoothed)")),
+        (anchored, prop::sample::select(METRICS.to_vec()))
+            .prop_map(|(head, metric)| format!("{head}{metric}[70s] anchored)")),
         range_vector(inner()).prop_map(|range| format!("quantile_over_time(0.4, {range})")),
         range_vector(inner()).prop_map(|range| format!("predict_linear({range}, 60)")),
         (function, inner()).prop_map(|(name, inner)| format!("{name}({inner})")),
