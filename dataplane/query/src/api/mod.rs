@@ -14,6 +14,9 @@ mod name;
 mod params;
 mod time;
 
+#[cfg(test)]
+mod api_test;
+
 pub use answer::ApiAnswer;
 pub use call::{ApiCall, ApiOptions, BuildInfo};
 pub use failure::{Failure, FailureKind};

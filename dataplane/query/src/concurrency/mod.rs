@@ -3,5 +3,8 @@
 mod pool;
 mod watch;
 
+#[cfg(test)]
+mod pool_test;
+
 pub use pool::{PoolCounters, PoolFull, PoolOptions, QueryPool, QueryTicket};
 pub use watch::Watch;

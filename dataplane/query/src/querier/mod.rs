@@ -4,6 +4,11 @@ mod columns;
 mod scope;
 mod storage;
 
+#[cfg(test)]
+pub(crate) mod heads;
+#[cfg(test)]
+mod querier_test;
+
 use std::sync::Arc;
 
 use model::TenantId;
