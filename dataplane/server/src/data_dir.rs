@@ -64,7 +64,8 @@ impl DataDir {
         let root = root.canonicalize().map_err(|error| format!("cannot use the data folder {shown}: {error}"))?;
         let lock = lock(&root)?;
         let identity = read_or_make_identity(&root)?;
-        remove_if_there(&root.join("node.json")).map_err(|error| format!("cannot write in the data folder {shown}: {error}"))?;
+        remove_if_there(&root.join("node.json"))
+            .map_err(|error| format!("cannot write in the data folder {shown}: {error}"))?;
         Ok(Self { root, identity, _lock: lock })
     }
 
@@ -122,7 +123,10 @@ fn lock(root: &Path) -> Result<File, String> {
         let mut pid = String::new();
         let _ = file.read_to_string(&mut pid);
         let root = root.display();
-        return Err(format!("the data folder {root} is in use by process {}; stop it or choose another --data-dir", pid.trim()));
+        return Err(format!(
+            "the data folder {root} is in use by process {}; stop it or choose another --data-dir",
+            pid.trim()
+        ));
     }
     file.set_len(0)
         .and_then(|()| write!(file, "{}", std::process::id()))
@@ -140,7 +144,9 @@ fn read_or_make_identity(root: &Path) -> Result<Identity, String> {
             })?;
             if identity.format > FORMAT {
                 let (format, writer) = (identity.format, &identity.writer);
-                return Err(format!("{shown} has format {format}, written by {writer}; this version reads up to {FORMAT}: start that version or a later one"));
+                return Err(format!(
+                    "{shown} has format {format}, written by {writer}; this version reads up to {FORMAT}: start that version or a later one"
+                ));
             }
             Ok(identity)
         }
@@ -209,7 +215,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("identity.json");
         for (content, expected) in [
-            (r#"{"format":2,"writer":"wellhead 9.0.0","node_id":"00000000-0000-0000-0000-000000000000","fingerprint_seed":1}"#, "written by wellhead 9.0.0"),
+            (
+                r#"{"format":2,"writer":"wellhead 9.0.0","node_id":"00000000-0000-0000-0000-000000000000","fingerprint_seed":1}"#,
+                "written by wellhead 9.0.0",
+            ),
             ("{", "damaged"),
         ] {
             fs::write(&path, content).unwrap();

@@ -18,7 +18,8 @@ impl LogLevel {
     /// # Errors
     /// The text is no level.
     pub fn set(&self, level: &str) -> Result<(), String> {
-        let filter = parse_level(level).ok_or_else(|| format!("{level:?} is no level: error, warn, info, debug or trace"))?;
+        let filter =
+            parse_level(level).ok_or_else(|| format!("{level:?} is no level: error, warn, info, debug or trace"))?;
         self.0.reload(filter).map_err(|error| error.to_string())
     }
 

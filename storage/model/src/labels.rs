@@ -35,6 +35,18 @@ impl Labels {
         Self(labels)
     }
 
+    /// From labels that are sorted by name, unique and not empty already.
+    ///
+    /// # Panics
+    /// With debug assertions: they are not.
+    #[must_use]
+    pub fn from_sorted(labels: Vec<Label>) -> Self {
+        debug_assert!(
+            labels.is_sorted_by(|a, b| a.name < b.name) && labels.iter().all(|label| !label.value.is_empty())
+        );
+        Self(labels)
+    }
+
     /// From pairs, mostly for tests.
     #[must_use]
     pub fn from_pairs(pairs: &[(&str, &str)]) -> Self {

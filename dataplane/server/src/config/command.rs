@@ -135,11 +135,7 @@ fn defaults() -> Values {
         .collect()
 }
 
-fn apply_file(
-    leaves: &[(String, String)],
-    values: &mut Values,
-    warnings: &mut Vec<String>,
-) -> Result<(), ConfigError> {
+fn apply_file(leaves: &[(String, String)], values: &mut Values, warnings: &mut Vec<String>) -> Result<(), ConfigError> {
     for (path, text) in leaves {
         let known = settings().iter().find(|setting| yaml_path(setting.name) == *path);
         // Mimir has this one key at the root of its file, though the flag has a prefix.
@@ -150,7 +146,9 @@ fn apply_file(
                 values.insert(setting.name, SourcedValue { text: text.clone(), source: Source::File });
             }
             (None, Some(Foreign::Ignored)) => {
-                warnings.push(format!("{path} in the configuration file is a setting of Mimir that has no meaning here; it is ignored"));
+                warnings.push(format!(
+                    "{path} in the configuration file is a setting of Mimir that has no meaning here; it is ignored"
+                ));
             }
             (None, Some(Foreign::Refused(reason))) => {
                 return Err(ConfigError(format!("{path} in the configuration file cannot be ignored: {reason}")));
@@ -166,7 +164,8 @@ fn apply_file(
 
 fn apply_environment(environment: &BTreeMap<String, String>, values: &mut Values) -> Result<(), ConfigError> {
     for (variable, text) in environment.iter().filter(|(variable, _)| variable.starts_with("WELLHEAD_")) {
-        if *variable == environment_name(CONFIG_FILE) || RESERVED_VARIABLES.iter().any(|own| variable.starts_with(own)) {
+        if *variable == environment_name(CONFIG_FILE) || RESERVED_VARIABLES.iter().any(|own| variable.starts_with(own))
+        {
             continue;
         }
         let Some(setting) = settings().iter().find(|setting| environment_name(setting.name) == *variable) else {
@@ -195,7 +194,10 @@ fn nearest(key: &str, candidates: impl Iterator<Item = String>) -> String {
         .map(|candidate| (distance(key, &candidate), candidate))
         .min()
         .filter(|(distance, _)| *distance <= 3)
-        .map_or_else(|| "; `wellhead --help` lists all".to_owned(), |(_, candidate)| format!("; did you mean {candidate}?"))
+        .map_or_else(
+            || "; `wellhead --help` lists all".to_owned(),
+            |(_, candidate)| format!("; did you mean {candidate}?"),
+        )
 }
 
 /// Levenshtein's distance, in bytes.

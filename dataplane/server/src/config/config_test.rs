@@ -52,14 +52,34 @@ fn keys_of_mimir_are_known() {
     let loaded = load_from(&["-store-gateway.sharding-ring.replication-factor=3"], &[], yaml).unwrap();
     assert_eq!(loaded.options.identity, super::IdentityMode::Header);
     assert_eq!(loaded.warnings.len(), 2, "{:?}", loaded.warnings);
-    check_error(&["-ingest-storage.kafka.tls-enabled=true"], &[], "", "--ingest-storage.kafka.tls-enabled cannot be ignored: TLS");
-    check_error(&[], &[], "ingester:\n  out_of_order_time_window: 5m\n", "ingester.out_of_order_time_window in the configuration file");
+    check_error(
+        &["-ingest-storage.kafka.tls-enabled=true"],
+        &[],
+        "",
+        "--ingest-storage.kafka.tls-enabled cannot be ignored: TLS",
+    );
+    check_error(
+        &[],
+        &[],
+        "ingester:\n  out_of_order_time_window: 5m\n",
+        "ingester.out_of_order_time_window in the configuration file",
+    );
 }
 
 #[test]
 fn unknown_keys_are_refused_with_their_path() {
-    check_error(&[], &[], "server:\n  http_listen_prot: 1\n", "server.http_listen_prot in the configuration file is no setting of wellhead; did you mean server.http_listen_port?");
-    check_error(&[], &[("WELLHEAD_LOGLEVEL", "x")], "", "WELLHEAD_LOGLEVEL is no setting of wellhead; did you mean WELLHEAD_LOG_LEVEL?");
+    check_error(
+        &[],
+        &[],
+        "server:\n  http_listen_prot: 1\n",
+        "server.http_listen_prot in the configuration file is no setting of wellhead; did you mean server.http_listen_port?",
+    );
+    check_error(
+        &[],
+        &[("WELLHEAD_LOGLEVEL", "x")],
+        "",
+        "WELLHEAD_LOGLEVEL is no setting of wellhead; did you mean WELLHEAD_LOG_LEVEL?",
+    );
     check_error(&[], &[], "- a\n", "not a mapping");
     check_error(&["--config.file=/nonexistent"], &[], "", "/nonexistent cannot be used");
 }
@@ -67,9 +87,24 @@ fn unknown_keys_are_refused_with_their_path() {
 #[test]
 fn wrong_values_say_what_would_be_right() {
     check_error(&["--target=ingester"], &[], "", "only `all` can be run for now");
-    check_error(&["--server.http-listen-port=99999"], &[], "", "--server.http-listen-port is \"99999\": write a port from 0 to 65535");
-    check_error(&[], &[("WELLHEAD_SHARDS", "0")], "", "the environment variable WELLHEAD_SHARDS is \"0\": write a number from 1");
-    check_error(&[], &[], "memory_limit: lots\n", "memory_limit in the configuration file is \"lots\": write a number of bytes");
+    check_error(
+        &["--server.http-listen-port=99999"],
+        &[],
+        "",
+        "--server.http-listen-port is \"99999\": write a port from 0 to 65535",
+    );
+    check_error(
+        &[],
+        &[("WELLHEAD_SHARDS", "0")],
+        "",
+        "the environment variable WELLHEAD_SHARDS is \"0\": write a number from 1",
+    );
+    check_error(
+        &[],
+        &[],
+        "memory_limit: lots\n",
+        "memory_limit in the configuration file is \"lots\": write a number of bytes",
+    );
     check_error(&["--ingest-storage.kafka.address=kafka"], &[], "", "write HOST:PORT");
     check_error(&["--ingest-storage.kafka.topic=a b"], &[], "", "a topic has 1 to 249");
 }

@@ -23,14 +23,20 @@ pub fn foreign_key(name: &str) -> Option<Foreign> {
 }
 
 const REFUSED: &[(&str, &str)] = &[
-    ("ingest-storage.kafka.tls-", "TLS towards Kafka is not supported yet, and going on in clear text would expose data"),
+    (
+        "ingest-storage.kafka.tls-",
+        "TLS towards Kafka is not supported yet, and going on in clear text would expose data",
+    ),
     ("ingest-storage.kafka.sasl-", "SASL towards Kafka is not supported yet"),
     ("server.http-tls-", "TLS is not supported yet; put a TLS proxy in front and remove the key"),
     ("blocks-storage.", "blocks and object storage are not supported yet: samples stay in the head and its log"),
     ("compactor.blocks-retention-period", "retention of blocks is not supported yet"),
     ("ingest-storage.enabled", "wellhead always writes through Kafka: remove the key"),
     ("ingester.out-of-order-time-window", "out-of-order samples are not supported yet: late samples are refused"),
-    ("distributor.ha-tracker.", "de-duplication of HA replicas is not supported yet: every replica's samples would be stored"),
+    (
+        "distributor.ha-tracker.",
+        "de-duplication of HA replicas is not supported yet: every replica's samples would be stored",
+    ),
     ("validation.enforce-metadata-metric-name", "this check is not supported yet"),
 ];
 

@@ -134,11 +134,7 @@ impl Reader<'_> {
     }
 
     /// An empty text means "not set".
-    fn maybe<T>(
-        &self,
-        name: &str,
-        parse: impl Fn(&str) -> Result<T, &'static str>,
-    ) -> Result<Option<T>, ConfigError> {
+    fn maybe<T>(&self, name: &str, parse: impl Fn(&str) -> Result<T, &'static str>) -> Result<Option<T>, ConfigError> {
         if self.value(name).text.trim().is_empty() { Ok(None) } else { self.parsed(name, parse).map(Some) }
     }
 
@@ -298,7 +294,11 @@ fn kafka(read: &Reader<'_>, instance_id: &str) -> Result<KafkaSettings, ConfigEr
             if (1 << 20..=15_983_616).contains(&bytes) { Ok(bytes as usize) } else { Err("write 1MiB to 15983616") }
         })?,
         buffered_bytes_max: read.parsed(&name("producer-max-buffered-bytes"), |text| {
-            parse_bytes(text)?.max(1).checked_next_multiple_of(1).filter(|bytes| *bytes >= 32 << 20).ok_or("write at least 32MiB")
+            parse_bytes(text)?
+                .max(1)
+                .checked_next_multiple_of(1)
+                .filter(|bytes| *bytes >= 32 << 20)
+                .ok_or("write at least 32MiB")
         })?,
         creates_topic: read.parsed(&name("auto-create-topic-enabled"), parse_bool)?,
         created_partitions: read.parsed(&name("auto-create-topic-default-partitions"), |text| {
@@ -315,9 +315,8 @@ fn kafka(read: &Reader<'_>, instance_id: &str) -> Result<KafkaSettings, ConfigEr
 fn start_position(read: &Reader<'_>) -> Result<StartPosition, ConfigError> {
     const POSITION: &str = "ingest-storage.kafka.consume-from-position-at-startup";
     const TIMESTAMP: &str = "ingest-storage.kafka.consume-from-timestamp-at-startup";
-    let unix_ms: i64 = read.parsed(TIMESTAMP, |text| {
-        text.parse().map_err(|_| "write milliseconds since 1970, such as 1700000000000")
-    })?;
+    let unix_ms: i64 = read
+        .parsed(TIMESTAMP, |text| text.parse().map_err(|_| "write milliseconds since 1970, such as 1700000000000"))?;
     match &*read.text(POSITION) {
         "timestamp" if unix_ms > 900_000_000_000 => Ok(StartPosition::Timestamp { unix_ms }),
         "timestamp" => Err(read.refuse(

@@ -83,7 +83,9 @@ mod tests {
 
     #[test]
     fn sizes() {
-        for (text, expected) in [("0", Some(0)), ("64KiB", Some(65536)), ("2MB", Some(2_000_000)), ("1GiB", Some(1 << 30))] {
+        for (text, expected) in
+            [("0", Some(0)), ("64KiB", Some(65536)), ("2MB", Some(2_000_000)), ("1GiB", Some(1 << 30))]
+        {
             assert_eq!(parse_bytes(text).ok(), expected, "{text}");
         }
         for text in ["", "x", "-1", "1.5GiB", "5 parsecs", "99999999999999999999", "999999999TiB"] {

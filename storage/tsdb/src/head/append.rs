@@ -54,19 +54,34 @@ impl Head {
     /// Appends one sample.
     ///
     /// # Errors
-    /// See the table of the module. Refusals are counted.
+    /// See the table of the module.
     ///
     /// # Panics
     /// The series is not of this head.
     #[inline]
     pub fn append(&mut self, series: SeriesRef, sample: Sample, horizon: Horizon) -> Result<Appended, RejectReason> {
-        let outcome = self.place(series.0, sample, horizon);
-        match outcome {
-            Ok(Appended::InOrder) => self.counters.samples_appended += 1,
-            Ok(Appended::Equal) => self.counters.samples_equal += 1,
-            Err(reason) => self.counters.rejected.add(reason),
+        let index = series.0;
+        let series = self.series.get(index);
+        if sample.timestamp_ms > horizon.0 {
+            return Err(RejectReason::TooFarInFuture);
         }
-        outcome
+        if series.open.count() > 0 && sample.timestamp_ms <= series.open.last_timestamp_ms() {
+            return self.judge_late(index, sample);
+        }
+        // An empty series has no slot and seals at the beginning of time, so this is its way as well.
+        if series.open.count() == SAMPLES_PER_CHUNK || sample.timestamp_ms >= series.seal_at_ms {
+            self.begin_chunk(index, sample.timestamp_ms);
+        }
+        let series = self.series.get_mut(index);
+        let mut bytes = self.arena.slot_mut(series.slot);
+        if bytes.len() < series.open.byte_len() + SAMPLE_BYTES_MAX {
+            series.slot = self.arena.grow(series.slot, series.open.byte_len());
+            bytes = self.arena.slot_mut(series.slot);
+        }
+        series.open.append(bytes, sample);
+        self.range.min_ms = self.range.min_ms.min(sample.timestamp_ms);
+        self.range.max_ms = self.range.max_ms.max(sample.timestamp_ms);
+        Ok(Appended::InOrder)
     }
 
     /// Appends samples of one record in their order; `outcomes` is cleared and then as long as `items`.
@@ -102,31 +117,6 @@ impl Head {
             prefetch(&slot[tail]);
             prefetch(&slot[(tail + 10).min(slot.len() - 1)]);
         }
-    }
-
-    #[inline]
-    fn place(&mut self, series_index: u32, sample: Sample, horizon: Horizon) -> Result<Appended, RejectReason> {
-        let series = self.series.get_mut(series_index);
-        if sample.timestamp_ms > horizon.0 {
-            return Err(RejectReason::TooFarInFuture);
-        }
-        if series.open.count() > 0 && sample.timestamp_ms <= series.open.last_timestamp_ms() {
-            return self.judge_late(series_index, sample);
-        }
-        // An empty series has no slot and seals at the beginning of time, so this is its way as well.
-        if series.open.count() == SAMPLES_PER_CHUNK || sample.timestamp_ms >= series.seal_at_ms {
-            self.begin_chunk(series_index, sample.timestamp_ms);
-        }
-        let series = self.series.get_mut(series_index);
-        let mut bytes = self.arena.slot_mut(series.slot);
-        if bytes.len() < series.open.byte_len() + SAMPLE_BYTES_MAX {
-            series.slot = self.arena.grow(series.slot, series.open.byte_len());
-            bytes = self.arena.slot_mut(series.slot);
-        }
-        series.open.append(bytes, sample);
-        self.range.min_ms = self.range.min_ms.min(sample.timestamp_ms);
-        self.range.max_ms = self.range.max_ms.max(sample.timestamp_ms);
-        Ok(Appended::InOrder)
     }
 
     /// A sample that is not later than the series' last one: a repetition, a conflict, or too late. At most one chunk is
@@ -176,7 +166,7 @@ impl Head {
     fn seal(&mut self, series_index: u32) {
         let series = self.series.get_mut(series_index);
         let bytes = finished(self.arena.slot(series.slot), &series.open);
-        self.counters.bytes.chunks_sealed += bytes.len().next_multiple_of(8) as u64 + ARC_BYTES;
+        self.sealed_bytes += bytes.len().next_multiple_of(8) as u64 + ARC_BYTES;
         let range = open_range(&bytes, &series.open);
         series.sealed = self.sealed.push(SealedChunk { range, bytes, previous: series.sealed });
         self.arena.free(series.slot);

@@ -31,7 +31,6 @@ fn bytes_that_are_not_canonical_labels_are_refused_without_a_trace() {
         let defined = tenant.head.define(&mut tenant.symbols, fingerprint(1), canonical_labels);
         assert_eq!(defined, Err(reason));
         assert_eq!((tenant.head.series_count(), tenant.symbols.count()), (0, 0));
-        assert_eq!(tenant.head.counters().rejected.get(reason), 1);
     };
     check(&[], RejectReason::MissingMetricName);
     check(&canonical(&[("b", "1"), ("a", "2")]), RejectReason::LabelsNotSorted);
@@ -59,7 +58,6 @@ fn a_full_head_refuses_new_series_and_goes_on_with_known_ones() {
     assert_eq!(defined, Ok(()), "what the log holds was accepted once");
     tenant.head.set_options(HeadOptions { series_max: 4, future_grace_ms: 0 });
     assert_eq!(tenant.define_as(fingerprint(3), &third), Ok(SeriesRef(3)));
-    assert_eq!(tenant.head.counters().rejected.iter().collect::<Vec<_>>(), [(RejectReason::SeriesLimit, 1)]);
 }
 
 #[test]
@@ -164,7 +162,6 @@ fn bytes_are_accounted_by_owner() {
 
     scrape(&mut tenant, 100..130);
     let sealed = tenant.head.counters();
-    assert_eq!(sealed.samples_appended, u64::from(SERIES_COUNT) * 130);
     assert_eq!((sealed.chunks_open, sealed.chunks_sealed), (20_000, 20_000));
     assert_eq!((sealed.bytes.series, sealed.bytes.postings), (open.bytes.series, open.bytes.postings));
     let cost = tenant.select(&[], EVER).cost(&tenant.head, SERIES_COUNT as usize);

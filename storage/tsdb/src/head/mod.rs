@@ -23,7 +23,7 @@ use std::sync::Arc;
 use model::{Fingerprint, RejectReason, SeriesRef, TimeRange};
 
 pub use append::{Appended, Horizon};
-pub use counters::{HeadBytes, HeadCounters, RejectCounters};
+pub use counters::{HeadBytes, HeadCounters};
 pub use symbols::{Symbol, Symbols};
 
 use crate::chunk::XorAppender;
@@ -85,7 +85,8 @@ pub struct Head {
     sealed: Paged<SealedChunk>,
     /// From the earliest to the latest sample; empty (`min > max`) before the first.
     range: TimeRange,
-    counters: HeadCounters,
+    /// Of sealed chunks' bytes, with what an allocation of them adds.
+    sealed_bytes: u64,
     latest: LatestLabels,
 }
 
@@ -108,7 +109,7 @@ impl Head {
             arena: ChunkArena::new(),
             sealed: Paged::new(),
             range: TimeRange { min_ms: i64::MAX, max_ms: i64::MIN },
-            counters: HeadCounters::default(),
+            sealed_bytes: 0,
             latest: LatestLabels::new(),
         }
     }
@@ -140,14 +141,13 @@ impl Head {
             series: self.series.bytes() + self.labels.bytes() + self.fingerprints.bytes(),
             postings: self.postings.bytes(),
             chunks_open: self.arena.bytes(),
-            chunks_sealed: self.counters.bytes.chunks_sealed + self.sealed.bytes(),
+            chunks_sealed: self.sealed_bytes + self.sealed.bytes(),
         };
         HeadCounters {
             series: u64::from(self.series.len()),
             chunks_open: self.arena.slots_used(),
             chunks_sealed: u64::from(self.sealed.len()),
             bytes,
-            ..self.counters
         }
     }
 
@@ -170,11 +170,10 @@ impl Head {
         if let Some(series) = self.fingerprints.get(fingerprint) {
             return Ok(series);
         }
-        let defined = match self.series.len() < self.options.series_max.min(SERIES_MAX) {
-            true => self.define_next(symbols, fingerprint, canonical_labels),
-            false => Err(RejectReason::SeriesLimit),
-        };
-        defined.inspect_err(|reason| self.counters.rejected.add(*reason))
+        if self.series.len() >= self.options.series_max.min(SERIES_MAX) {
+            return Err(RejectReason::SeriesLimit);
+        }
+        self.define_next(symbols, fingerprint, canonical_labels)
     }
 
     /// Defines what the log says was defined. A definition that is there already, from a checkpoint or a repeated frame, is
@@ -197,11 +196,12 @@ impl Head {
             None if series.0 > expected => return Err(DefineError::Gap { expected, found: series.0 }),
             None => {}
         }
-        let defined = match expected < SERIES_MAX {
-            true => self.define_next(symbols, fingerprint, canonical_labels),
-            false => Err(RejectReason::SeriesLimit),
-        };
-        defined.map(|_| ()).map_err(|reason| DefineError::Refused { series: series.0, reason })
+        let refused = |reason| DefineError::Refused { series: series.0, reason };
+        if expected == SERIES_MAX {
+            return Err(refused(RejectReason::SeriesLimit));
+        }
+        self.define_next(symbols, fingerprint, canonical_labels).map_err(refused)?;
+        Ok(())
     }
 
     /// Drops the head: its partition has moved away, or starts anew. Texts that only it used leave the tenant's symbols.

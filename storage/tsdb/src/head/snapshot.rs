@@ -20,7 +20,7 @@ impl Head {
             let pair = self.postings.pair(*pair);
             Label { name: symbols.text(pair.name).clone(), value: symbols.text(pair.value).clone() }
         };
-        Labels::new(self.pairs_of(series.0).iter().map(label).collect())
+        Labels::from_sorted(self.pairs_of(series.0).iter().map(label).collect())
     }
 
     /// The chunks that overlap the range, oldest first; the open one is copied.
