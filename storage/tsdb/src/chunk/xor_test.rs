@@ -49,6 +49,7 @@ fn golden_samples() -> Vec<(&'static str, Vec<Sample>)> {
         ("extremes", vec![sample(i64::MIN, 1.0), sample(-1, 2.0), sample(0, 3.0), sample(i64::MAX, 4.0)]),
         ("noise", noise),
         ("bits", bits),
+        ("clamp", small_changes()),
     ]
 }
 
@@ -82,6 +83,17 @@ fn bucket_bounds() -> Vec<Sample> {
         samples.push(sample(at_ms, index as f64 / 3.0));
     }
     samples
+}
+
+/// Changes of few low bits, around the 31 leading zeros that a window can say at most.
+fn small_changes() -> Vec<Sample> {
+    let mut bits = 42f64.to_bits();
+    let flips: [u64; 9] = [0, 1 << 33, 1 << 32, 1 << 31, 1 << 20, 1, 1 << 40, 1 << 31, 3 << 30];
+    let mut flipped = |(index, flip): (usize, u64)| {
+        bits ^= flip;
+        sample(index as i64 * 1000, f64::from_bits(bits))
+    };
+    flips.into_iter().enumerate().map(&mut flipped).collect()
 }
 
 fn special_values() -> Vec<f64> {
