@@ -6,7 +6,7 @@ use std::collections::HashMap;
 
 use model::{Label, Labels, METRIC_NAME};
 
-use super::column::{Row, Scalars, Steps, absent, is_absent, push_key, retain, with_label};
+use super::column::{Names, Row, Scalars, Steps, absent, is_absent, push_key, retain, with_label};
 use super::quantile::{is_quantile, quantile};
 use super::sort::literal;
 use super::sum::{Mean, Sum};
@@ -62,6 +62,7 @@ impl Evaluator<'_> {
             Grouping::By(labels) => Grouping::By(labels.iter().cloned().chain([label.to_owned()]).collect()),
             without => without.clone(),
         };
+        let group_labels = GroupLabels::new(&grouping);
         let mut counted: Vec<Row> = Vec::new();
         let mut places: HashMap<Labels, usize> = HashMap::new();
         for row in self.vector(&aggregate.expr, steps)? {
@@ -72,7 +73,7 @@ impl Evaluator<'_> {
                 let place = match last {
                     Some((bits, place)) if bits == cell.to_bits() => place,
                     _ => {
-                        let labels = group_labels(&with_label(&row.labels, label, &decimal(*cell)), &grouping);
+                        let labels = group_labels.of(&with_label(&row.labels, label, &decimal(*cell)));
                         if !places.contains_key(&labels) {
                             self.budget.charge(steps.count as u64)?;
                             places.insert(labels.clone(), counted.len());
@@ -90,20 +91,42 @@ impl Evaluator<'_> {
     }
 }
 
+/// Which labels tell groups apart.
+struct GroupLabels<'a> {
+    names: Names<'a>,
+    is_by: bool,
+}
+
+impl<'a> GroupLabels<'a> {
+    fn new(grouping: &'a Grouping) -> Self {
+        Self { names: Names::new(grouping.labels()), is_by: matches!(grouping, Grouping::By(_)) }
+    }
+
+    fn has(&self, label: &Label) -> bool {
+        let is_named = self.names.contains(&label.name);
+        if self.is_by { is_named } else { !is_named && &*label.name != METRIC_NAME }
+    }
+
+    fn of(&self, labels: &Labels) -> Labels {
+        retain(labels, |label| self.has(label))
+    }
+}
+
 /// Groups in the order of their first member.
 fn groups_of(rows: &[Row], grouping: &Grouping) -> Vec<Group> {
+    let group_labels = GroupLabels::new(grouping);
     let mut groups: Vec<Group> = Vec::new();
     let mut places: HashMap<Vec<u8>, usize> = HashMap::new();
     let mut key = Vec::new();
     for (index, row) in rows.iter().enumerate() {
         key.clear();
-        push_key(row.labels.iter().filter(|label| is_grouped(label, grouping)), &mut key);
+        push_key(row.labels.iter().filter(|label| group_labels.has(label)), &mut key);
         // Looked up first, because `entry` wants a key of its own each time.
         let place = match places.get(&key) {
             Some(place) => *place,
             None => {
                 places.insert(key.clone(), groups.len());
-                let labels = group_labels(&row.labels, grouping);
+                let labels = group_labels.of(&row.labels);
                 groups.push(Group { labels, drop_name: false, members: Vec::new() });
                 groups.len() - 1
             }
@@ -112,19 +135,6 @@ fn groups_of(rows: &[Row], grouping: &Grouping) -> Vec<Group> {
         groups[place].drop_name |= row.drop_name;
     }
     groups
-}
-
-/// Does the label tell groups apart?
-fn is_grouped(label: &Label, grouping: &Grouping) -> bool {
-    let is_named = grouping.labels().iter().any(|name| **name == *label.name);
-    match grouping {
-        Grouping::By(_) => is_named,
-        Grouping::Without(_) => !is_named && &*label.name != METRIC_NAME,
-    }
-}
-
-fn group_labels(labels: &Labels, grouping: &Grouping) -> Labels {
-    retain(labels, |label| is_grouped(label, grouping))
 }
 
 fn fold_groups(groups: Vec<Group>, mut cells_of: impl FnMut(&Group) -> Vec<f64>) -> Vec<Row> {

@@ -161,6 +161,21 @@ pub(crate) fn is_metric_label(name: &str) -> bool {
     matches!(name, METRIC_NAME | "__type__" | "__unit__")
 }
 
+/// Names that are looked up once per label and row.
+pub(crate) struct Names<'a>(Vec<&'a str>);
+
+impl<'a> Names<'a> {
+    pub fn new(names: &'a [String]) -> Self {
+        let mut sorted: Vec<&str> = names.iter().map(String::as_str).collect();
+        sorted.sort_unstable();
+        Self(sorted)
+    }
+
+    pub fn contains(&self, name: &str) -> bool {
+        self.0.binary_search(&name).is_ok()
+    }
+}
+
 /// Appends labels to a key so that different label sets give different keys.
 pub(crate) fn push_key<'a>(labels: impl Iterator<Item = &'a Label>, key: &mut Vec<u8>) {
     for label in labels {

@@ -71,12 +71,8 @@ impl<'a> Evaluator<'a> {
 
     /// Evaluates a whole prepared expression.
     pub fn run(&mut self, expr: &Expr, steps: Steps) -> Evaluated<Outcome> {
-        match expr.without_parens() {
-            arg @ (Expr::Matrix(_) | Expr::Subquery(_)) => return self.range_result(arg, steps).map(Outcome::Series),
-            Expr::StepInvariant(inner) if matches!(inner.without_parens(), Expr::Matrix(_) | Expr::Subquery(_)) => {
-                return self.range_result(inner.without_parens(), steps).map(Outcome::Series);
-            }
-            _ => {}
+        if let arg @ (Expr::Matrix(_) | Expr::Subquery(_)) = expr.without_parens() {
+            return self.range_result(arg, steps).map(Outcome::Series);
         }
         Ok(match self.eval(expr, steps)? {
             Value::Scalar(values) => Outcome::Scalar(values.iter(steps.count).collect()),

@@ -15,6 +15,7 @@ mod token;
 #[cfg(test)]
 mod parser_test;
 
+pub use self::number::parse_duration;
 use self::token::{Keyword, Token, TokenKind};
 use crate::ast::{Call, Expr, NumberLiteral, Paren, StringLiteral};
 use crate::error::{ParseError, Position};

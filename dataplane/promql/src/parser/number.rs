@@ -109,7 +109,7 @@ fn is_alphanumeric(byte: u8) -> bool {
 ///
 /// # Errors
 /// A sentence, in Prometheus' words.
-pub(crate) fn parse_duration(text: &str) -> Result<i64, String> {
+pub fn parse_duration(text: &str) -> Result<i64, String> {
     match text {
         "0" => return Ok(0),
         "" => return Err("empty duration string".to_owned()),

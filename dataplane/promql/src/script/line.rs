@@ -11,11 +11,14 @@ use crate::text::unquote;
 
 type Parsed<T> = Result<T, String>;
 
+/// Most points that all `load` commands together may ask for.
+const SCRIPT_POINTS_MAX: usize = 4_000_000;
+
 pub(super) fn parse(text: &str) -> Result<Vec<Command>, ScriptError> {
     let lines: Vec<&str> =
         text.lines().map(str::trim).map(|line| if line.starts_with('#') { "" } else { line }).collect();
     let mut commands = Vec::new();
-    let mut next = 0;
+    let (mut next, mut points) = (0, 0);
     while let Some(line) = lines.get(next) {
         if line.is_empty() {
             next += 1;
@@ -24,6 +27,12 @@ pub(super) fn parse(text: &str) -> Result<Vec<Command>, ScriptError> {
         let block_end = lines[next..].iter().position(|line| line.is_empty()).map_or(lines.len(), |count| next + count);
         let block = Block { lines: &lines[next..block_end], first: next + 1 };
         let (command, used) = block.command()?;
+        if let Command::Load(load) = &command {
+            points += load.series.iter().map(|series| series.points.len()).sum::<usize>();
+            if points > SCRIPT_POINTS_MAX {
+                return Err(block.error(0, format!("more than {SCRIPT_POINTS_MAX} points in the script")));
+            }
+        }
         commands.push(command);
         next += used;
     }

@@ -6,8 +6,8 @@ use super::Point;
 use crate::number::parse_float;
 use crate::text::unquote;
 
-/// Longest run that `x` may ask for.
-const REPEAT_MAX: usize = 1_000_000;
+/// Most points of one line; a few characters can ask for any number.
+const POINTS_MAX: usize = 1_000_000;
 
 /// Labels and points of one line.
 pub(super) fn parse_series(line: &str) -> Result<(Labels, Vec<Point>), String> {
@@ -130,32 +130,38 @@ fn parse_item(item: &str, points: &mut Vec<Point>) -> Result<(), String> {
     if item.starts_with("{{") {
         let after = item.rfind("}}").map_or("", |end| &item[end + 2..]);
         let count = after.strip_prefix('x').map_or(Ok(0), parse_count)?;
-        points.resize(points.len() + count + 1, Point::Histogram);
-        return Ok(());
+        return push_points(points, count + 1, |_| Point::Histogram);
     }
     let (body, count) = match item.rsplit_once('x') {
         Some((body, count)) => (body, Some(parse_count(count)?)),
         None => (item, None),
     };
     if body == "_" {
-        points.resize(points.len() + count.unwrap_or(1), Point::Omitted);
-        return Ok(());
+        return push_points(points, count.unwrap_or(1), |_| Point::Omitted);
     }
     let (start, increment) = split_increment(body).ok_or_else(bad)?;
     if count.is_none() && increment.is_some() {
         return Err(bad());
     }
     let mut value = start;
-    for _ in 0..=count.unwrap_or(0) {
-        points.push(Point::Float(value));
+    push_points(points, count.unwrap_or(0) + 1, |_| {
+        let point = Point::Float(value);
         value += increment.unwrap_or(0.0);
+        point
+    })
+}
+
+fn push_points(points: &mut Vec<Point>, count: usize, point: impl FnMut(usize) -> Point) -> Result<(), String> {
+    if points.len() + count > POINTS_MAX {
+        return Err(format!("more than {POINTS_MAX} points"));
     }
+    points.extend((0..count).map(point));
     Ok(())
 }
 
 fn parse_count(text: &str) -> Result<usize, String> {
-    let count = text.parse::<usize>().map_err(|_| format!("bad repetition {text:?}"))?;
-    if count > REPEAT_MAX { Err(format!("a repetition of {count}, the limit is {REPEAT_MAX}")) } else { Ok(count) }
+    let count = text.parse::<u32>().map_err(|_| format!("bad repetition {text:?}"))?;
+    Ok(count as usize)
 }
 
 /// `1e-3+2` is a value and an increment; the sign of an exponent belongs to the value.

@@ -1,5 +1,8 @@
 //! The runner itself: what it accepts and, above all, what it refuses.
 
+use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
+
 use super::{Script, script_engine};
 
 #[track_caller]
@@ -66,5 +69,21 @@ fn nonsense_is_refused_with_its_line() {
     ];
     for (script, line) in cases {
         assert_eq!(Script::parse(script).unwrap_err().line, line, "{script}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: 2_000,
+        failure_persistence: None,
+        rng_seed: RngSeed::Fixed(0x0073_6372),
+        ..ProptestConfig::default()
+    })]
+
+    #[test]
+    fn arbitrary_text_never_panics(text in "(load 1m\n|eval instant at 1m |m\\{a=\"b\"\\} |\\{\\{|x3|_|1\\+2|stale|\n| |[ -~]|\\PC){0,40}") {
+        if let Ok(script) = Script::parse(&text) {
+            let _ = script.run(&script_engine());
+        }
     }
 }

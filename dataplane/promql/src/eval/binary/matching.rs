@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use model::{Label, Labels, METRIC_NAME};
 
-use super::super::column::{DUPLICATE_LABELS, Row, Steps, is_absent, is_metric_label, push_key, retain};
+use super::super::column::{DUPLICATE_LABELS, Names, Row, Steps, is_absent, is_metric_label, push_key, retain};
 use super::super::{Evaluated, Evaluator};
 use super::arithmetic::{Cell, vector_function};
 use crate::QueryError;
@@ -21,12 +21,13 @@ pub(super) struct Signatures {
 
 impl Signatures {
     pub fn new(left: &[Row], right: &[Row], matching: &Matching) -> Self {
+        let match_labels = MatchLabels::new(matching);
         let mut known: HashMap<Vec<u8>, usize> = HashMap::new();
         let mut key = Vec::new();
         let mut number = |rows: &[Row]| -> Vec<usize> {
             let numbers = rows.iter().map(|row| {
                 key.clear();
-                push_key(row.labels.iter().filter(|label| is_matched(label, matching)), &mut key);
+                push_key(row.labels.iter().filter(|label| match_labels.has(label)), &mut key);
                 match known.get(&key) {
                     Some(number) => *number,
                     None => {
@@ -42,9 +43,21 @@ impl Signatures {
     }
 }
 
-fn is_matched(label: &Label, matching: &Matching) -> bool {
-    let is_named = matching.labels.iter().any(|name| **name == *label.name);
-    if matching.is_on { is_named } else { !is_named && &*label.name != METRIC_NAME }
+/// Which labels must agree.
+struct MatchLabels<'a> {
+    names: Names<'a>,
+    is_on: bool,
+}
+
+impl<'a> MatchLabels<'a> {
+    fn new(matching: &'a Matching) -> Self {
+        Self { names: Names::new(&matching.labels), is_on: matching.is_on }
+    }
+
+    fn has(&self, label: &Label) -> bool {
+        let is_named = self.names.contains(&label.name);
+        if self.is_on { is_named } else { !is_named && &*label.name != METRIC_NAME }
+    }
 }
 
 /// One evaluation of one operator. "Many" is the left operand, unless `group_right` says otherwise.
@@ -52,6 +65,8 @@ struct Match<'a, 'q> {
     evaluator: &'a mut Evaluator<'q>,
     binary: &'a Binary,
     matching: &'a Matching,
+    match_labels: MatchLabels<'a>,
+    included: Names<'a>,
     operation: fn(f64, f64) -> Cell,
     many: Vec<Row>,
     one: Vec<Row>,
@@ -94,7 +109,20 @@ impl Evaluator<'_> {
         many_groups.iter().enumerate().for_each(|(row, group)| groups[*group].many.push(row));
         one_groups.iter().enumerate().for_each(|(row, group)| groups[*group].one.push(row));
         let (results, places) = (Vec::new(), HashMap::new());
-        let mut matched = Match { evaluator: self, binary, matching, operation, many, one, steps, results, places };
+        let (match_labels, included) = (MatchLabels::new(matching), Names::new(&matching.include));
+        let mut matched = Match {
+            evaluator: self,
+            binary,
+            matching,
+            match_labels,
+            included,
+            operation,
+            many,
+            one,
+            steps,
+            results,
+            places,
+        };
         for group in &groups {
             matched.check_unique(&group.one)?;
         }
@@ -235,24 +263,22 @@ impl Match<'_, '_> {
     }
 
     fn matched_labels(&self, labels: &Labels) -> Labels {
-        retain(labels, |label| is_matched(label, self.matching))
+        retain(labels, |label| self.match_labels.has(label))
     }
 
     fn result_labels(&self, many: &Labels, one: &Labels) -> Labels {
         let matching = self.matching;
         let is_removed_now = self.evaluator.options.name_removal == NameRemoval::Immediate;
         let drops_name = self.binary.op.is_arithmetic() || self.binary.return_bool && is_removed_now;
-        let is_named = |name: &str| matching.labels.iter().any(|label| label == name);
-        let is_included = |name: &str| matching.include.iter().any(|label| label == name);
         let is_kept = |label: &Label| {
             let is_in_match = match matching.cardinality {
-                Cardinality::OneToOne => is_named(&label.name) == matching.is_on,
+                Cardinality::OneToOne => self.match_labels.names.contains(&label.name) == matching.is_on,
                 _ => true,
             };
             is_in_match && !(drops_name && is_metric_label(&label.name))
         };
-        let kept = many.iter().filter(|label| is_kept(label) && !is_included(&label.name));
-        let included = one.iter().filter(|label| is_included(&label.name));
+        let kept = many.iter().filter(|label| is_kept(label) && !self.included.contains(&label.name));
+        let included = one.iter().filter(|label| self.included.contains(&label.name));
         Labels::new(kept.chain(included).cloned().collect())
     }
 }
