@@ -27,12 +27,14 @@ pub enum RejectReason {
     DuplicateTimestamp,
     /// The head holds as many series as it may, or memory is at its limit.
     SeriesLimit,
+    /// A single series exceeds what a record may hold.
+    SeriesTooLarge,
     /// The sample type is known but not stored yet.
     Unsupported,
 }
 
 impl RejectReason {
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::MissingMetricName,
         Self::InvalidMetricName,
         Self::InvalidLabelName,
@@ -46,6 +48,7 @@ impl RejectReason {
         Self::SampleOutOfOrder,
         Self::DuplicateTimestamp,
         Self::SeriesLimit,
+        Self::SeriesTooLarge,
         Self::Unsupported,
     ];
 
@@ -66,6 +69,7 @@ impl RejectReason {
             Self::SampleOutOfOrder => "sample_out_of_order",
             Self::DuplicateTimestamp => "new_value_for_timestamp",
             Self::SeriesLimit => "per_user_series_limit",
+            Self::SeriesTooLarge => "series_too_large",
             Self::Unsupported => "unsupported_sample_type",
         }
     }

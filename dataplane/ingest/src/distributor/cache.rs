@@ -1,58 +1,86 @@
-//! What is known of a series after it was checked once: fingerprint -> token. Bounded: two generations, the older one is
+//! What is known of a series after it was checked once: fingerprint -> verdict. Bounded: two generations, the older one is
 //! dropped whole when the younger is full, and what is used moves over.
+
+use std::hash::{BuildHasherDefault, Hasher};
 
 use hashbrown::HashMap;
 use model::Fingerprint;
 
-/// Hashes nothing: a fingerprint is a hash already.
+/// Verdicts on series of all tenants; the caller mixes the tenant into the fingerprint.
+pub struct SeriesCache<V> {
+    young: Generation<V>,
+    old: Generation<V>,
+    series_max: usize,
+}
+
+type Generation<V> = HashMap<Key, V, BuildHasherDefault<FingerprintHasher>>;
+
+/// A fingerprint in four parts: as one `u128` it would pad each entry from 20 to 32 bytes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Key([u32; 4]);
+
+impl Key {
+    #[inline]
+    fn new(fingerprint: Fingerprint) -> Self {
+        let bits = fingerprint.0;
+        Self([bits as u32, (bits >> 32) as u32, (bits >> 64) as u32, (bits >> 96) as u32])
+    }
+}
+
+impl std::hash::Hash for Key {
+    #[inline]
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(u64::from(self.0[0]) | u64::from(self.0[1]) << 32);
+    }
+}
+
+/// Hashes nothing: a fingerprint is a hash already, and a keyed one.
 #[derive(Clone, Copy, Default)]
 pub struct FingerprintHasher(u64);
 
-impl std::hash::Hasher for FingerprintHasher {
+impl Hasher for FingerprintHasher {
+    #[inline]
     fn finish(&self) -> u64 {
         self.0
     }
 
     fn write(&mut self, _: &[u8]) {
-        unreachable!("a fingerprint is written as one u128")
-    }
-
-    fn write_u128(&mut self, value: u128) {
-        self.0 = value as u64;
-    }
-}
-
-type Generation = HashMap<Fingerprint, u32, std::hash::BuildHasherDefault<FingerprintHasher>>;
-
-/// Tokens of valid series of one tenant.
-#[derive(Default)]
-pub struct TokenCache {
-    young: Generation,
-    old: Generation,
-    series_max: usize,
-}
-
-impl TokenCache {
-    /// Holds at least `series_max` series that are in use, at most twice as many.
-    pub fn new(series_max: usize) -> Self {
-        Self { series_max, ..Self::default() }
+        unreachable!("a key is written as one u64")
     }
 
     #[inline]
-    pub fn find(&mut self, fingerprint: Fingerprint) -> Option<u32> {
-        if let Some(token) = self.young.get(&fingerprint) {
-            return Some(*token);
-        }
-        let token = *self.old.get(&fingerprint)?;
-        self.keep(fingerprint, token);
-        Some(token)
+    fn write_u64(&mut self, value: u64) {
+        self.0 = value;
+    }
+}
+
+impl<V: Copy> SeriesCache<V> {
+    /// Holds at least `series_max` series that are in use, at most twice as many.
+    pub fn new(series_max: usize) -> Self {
+        Self { young: Generation::default(), old: Generation::default(), series_max: series_max.max(1) }
     }
 
-    pub fn keep(&mut self, fingerprint: Fingerprint, token: u32) {
-        if self.young.len() >= self.series_max {
-            self.old = std::mem::take(&mut self.young);
+    #[inline]
+    pub fn find(&mut self, fingerprint: Fingerprint) -> Option<V> {
+        if let Some(verdict) = self.young.get(&Key::new(fingerprint)) {
+            return Some(*verdict);
         }
-        self.young.insert(fingerprint, token);
+        self.find_old(fingerprint)
+    }
+
+    fn find_old(&mut self, fingerprint: Fingerprint) -> Option<V> {
+        let verdict = self.old.remove(&Key::new(fingerprint))?;
+        self.keep(fingerprint, verdict);
+        Some(verdict)
+    }
+
+    pub fn keep(&mut self, fingerprint: Fingerprint, verdict: V) {
+        if self.young.len() >= self.series_max {
+            std::mem::swap(&mut self.young, &mut self.old);
+            // The table itself is used again: at this size it would be as large the next time.
+            self.young.clear();
+        }
+        self.young.insert(Key::new(fingerprint), verdict);
     }
 
     pub fn len(&self) -> usize {
@@ -66,13 +94,25 @@ mod tests {
 
     #[test]
     fn what_is_used_stays_and_the_rest_goes() {
-        let mut cache = TokenCache::new(4);
+        let mut cache = SeriesCache::new(4);
         cache.keep(Fingerprint(1), 10);
         for other in 100..200 {
             cache.keep(Fingerprint(other), 0);
             assert_eq!(cache.find(Fingerprint(1)), Some(10), "{other}");
-            assert!(cache.len() <= 9);
+            assert!(cache.len() <= 8);
         }
         assert_eq!(cache.find(Fingerprint(100)), None);
+    }
+
+    #[test]
+    fn all_bits_of_a_fingerprint_count() {
+        let mut cache = SeriesCache::new(200);
+        for bit in 0..128 {
+            cache.keep(Fingerprint(1 << bit), bit);
+        }
+        for bit in 0..128 {
+            assert_eq!(cache.find(Fingerprint(1 << bit)), Some(bit));
+            assert_eq!(cache.find(Fingerprint(1 << bit | 1 << ((bit + 1) % 128))), None);
+        }
     }
 }

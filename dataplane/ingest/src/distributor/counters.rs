@@ -32,14 +32,20 @@ pub struct DistributorCounters {
     pub requests_failed: Count,
     pub body_bytes: Count,
     pub inflated_bytes: Count,
+    /// Before any check.
     pub samples_received: Count,
     /// Samples that Kafka acknowledged.
     pub samples_accepted: Count,
     pub exemplars_received: Count,
     pub histograms_received: Count,
     pub metadata_received: Count,
+    /// Of those, refused: a family's name is no text, or it exceeds a record.
+    pub metadata_refused: Count,
+    /// Series that were refused for whatever reason, those without samples included.
+    pub series_refused: Count,
     pub records: Count,
     pub record_bytes: Count,
+    /// Series whose verdict was known, and series that were parsed and checked.
     pub cache_hits: Count,
     pub cache_misses: Count,
     /// Gauge: series that the cache holds.

@@ -9,9 +9,12 @@ mod outcome;
 mod push;
 mod records;
 mod ring;
+mod sink;
+mod split;
 
 pub use counters::DistributorCounters;
 pub use outcome::{PushError, PushOutcome, Refusal};
 pub use push::{Distributor, DistributorOptions};
-pub use records::{PartitionRecord, RecordSink, SinkError};
+pub use records::{PartitionRecord, RECORD_BYTES_MAX};
 pub use ring::PartitionRing;
+pub use sink::{RecordSink, SinkError};

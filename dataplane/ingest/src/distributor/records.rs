@@ -1,114 +1,98 @@
 //! The records of one push: for each partition a value of whole series, split where it would grow too large.
 
-use std::future::Future;
-
 use bytes::Bytes;
+use model::PartitionId;
+use wire::{RecordWriter, field_bytes};
 
-use super::outcome::PushError;
+/// Largest value of a record: Mimir's batches of 16,000,000 bytes less 16 KiB for everything around the value.
+pub const RECORD_BYTES_MAX: usize = 16_000_000 - (16 << 10);
 
 /// A record to produce; its key is the tenant.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct PartitionRecord {
-    pub partition: i32,
+    pub partition: PartitionId,
     pub value: Bytes,
 }
 
-/// Why records were not, or perhaps not, stored.
-#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-pub enum SinkError {
-    /// Nothing was sent: too much is waiting already. Retry later.
-    #[error("the producer's buffer is full; retry")]
-    BufferFull,
-    /// The broker takes no message of this size: retrying is useless.
-    #[error("the broker refuses a record of this size: {0}")]
-    TooLarge(String),
-    /// Time ran out or the broker failed; part may have been stored.
-    #[error("{0}")]
-    Failed(String),
-}
-
-/// Where records go. Resolves when all are durable.
-pub trait RecordSink {
-    fn produce(
-        &self,
-        tenant: &str,
-        records: Vec<PartitionRecord>,
-        now_ms: i64,
-    ) -> impl Future<Output = Result<(), SinkError>>;
+/// A single message that no record may hold, with its bytes there.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct TooLarge {
+    pub bytes: usize,
 }
 
 /// Gathers series and metadata by partition.
 pub struct RecordBuilder {
     bytes_max: usize,
-    /// Values under construction, by partition; used again from push to push.
-    open: Vec<Vec<u8>>,
-    touched: Vec<i32>,
+    /// By partition.
+    open: Vec<Open>,
+    touched: Vec<PartitionId>,
     finished: Vec<PartitionRecord>,
 }
 
-const SERIES_FIELD: u8 = 0x0a;
-const METADATA_FIELD: u8 = 0x1a;
+/// A value under construction. Its memory goes away with the record; the size of the last one says how much the next
+/// will want.
+#[derive(Clone, Default)]
+struct Open {
+    value: Vec<u8>,
+    expected_bytes: usize,
+}
 
 impl RecordBuilder {
-    pub fn new(partitions: u32, bytes_max: usize) -> Self {
-        let open = vec![Vec::new(); partitions as usize];
-        Self { bytes_max, open, touched: Vec::new(), finished: Vec::new() }
+    pub fn new(partitions: usize, bytes_max: usize) -> Self {
+        Self { bytes_max, open: vec![Open::default(); partitions], touched: Vec::new(), finished: Vec::new() }
     }
 
-    /// Copies a whole `TimeSeries` message as it came.
-    pub fn add_series(&mut self, partition: i32, raw: &[u8]) -> Result<(), PushError> {
-        self.add(partition, SERIES_FIELD, &[raw])
-    }
-
-    /// A `TimeSeries` of other labels and the rest of its message.
-    pub fn add_series_parts(&mut self, partition: i32, labels: &[u8], rest: &[u8]) -> Result<(), PushError> {
-        self.add(partition, SERIES_FIELD, &[labels, rest])
-    }
-
-    pub fn add_metadata(&mut self, partition: i32, raw: &[u8]) -> Result<(), PushError> {
-        self.add(partition, METADATA_FIELD, &[raw])
-    }
-
-    fn add(&mut self, partition: i32, tag: u8, parts: &[&[u8]]) -> Result<(), PushError> {
-        const HEAD_BYTES_MAX: usize = 6;
-        let len: usize = parts.iter().map(|part| part.len()).sum();
-        if len + HEAD_BYTES_MAX > self.bytes_max {
-            return Err(PushError::SeriesTooLarge { bytes: len, bytes_max: self.bytes_max });
-        }
-        let value = &mut self.open[partition as usize];
-        if value.is_empty() {
-            self.touched.push(partition);
-        } else if value.len() + len + HEAD_BYTES_MAX > self.bytes_max {
-            self.finished.push(PartitionRecord { partition, value: Bytes::copy_from_slice(value) });
-            value.clear();
-        }
-        value.push(tag);
-        put_varint(len as u64, value);
-        for part in parts {
-            value.extend_from_slice(part);
-        }
+    /// One `TimeSeries` message, given as its parts in order.
+    #[inline]
+    pub fn add_series(&mut self, partition: PartitionId, parts: &[&[u8]]) -> Result<(), TooLarge> {
+        let message_bytes = parts.iter().map(|part| part.len()).sum();
+        RecordWriter(self.room_for(partition, message_bytes)?).series(parts);
         Ok(())
+    }
+
+    pub fn add_metadata(&mut self, partition: PartitionId, raw: &[u8]) -> Result<(), TooLarge> {
+        RecordWriter(self.room_for(partition, raw.len())?).metadata(raw);
+        Ok(())
+    }
+
+    /// The value that the message goes to; the one before it is finished where both would be too large.
+    #[inline]
+    fn room_for(&mut self, partition: PartitionId, message_bytes: usize) -> Result<&mut Vec<u8>, TooLarge> {
+        let bytes = field_bytes(message_bytes);
+        if bytes > self.bytes_max {
+            return Err(TooLarge { bytes });
+        }
+        let open = &mut self.open[partition.0 as usize];
+        if open.value.is_empty() {
+            self.touched.push(partition);
+            open.value.reserve(open.expected_bytes.max(bytes));
+        } else if open.value.len() + bytes > self.bytes_max {
+            self.finished.push(PartitionRecord { partition, value: open.take() });
+            open.value.reserve(bytes);
+        }
+        Ok(&mut open.value)
     }
 
     /// All records so far; the builder is empty afterwards.
     pub fn finish(&mut self) -> Vec<PartitionRecord> {
         for partition in self.touched.drain(..) {
-            let value = &mut self.open[partition as usize];
-            self.finished.push(PartitionRecord { partition, value: Bytes::copy_from_slice(value) });
-            value.clear();
-            // One huge push must not keep its memory on every partition for ever.
-            value.shrink_to(1 << 20);
+            let value = self.open[partition.0 as usize].take();
+            self.finished.push(PartitionRecord { partition, value });
         }
         std::mem::take(&mut self.finished)
     }
 }
 
-fn put_varint(mut value: u64, out: &mut Vec<u8>) {
-    while value >= 0x80 {
-        out.push((value & 0x7f) as u8 | 0x80);
-        value >>= 7;
+impl Open {
+    fn take(&mut self) -> Bytes {
+        let mut value = std::mem::take(&mut self.value);
+        // Requests of one sender are alike; an eighth more spares most of them a move.
+        self.expected_bytes = value.len() + value.len() / 8;
+        if value.capacity() > self.expected_bytes + (self.expected_bytes >> 2) {
+            value.shrink_to_fit();
+        }
+        Bytes::from(value)
     }
-    out.push(value as u8);
 }
 
 #[cfg(test)]
@@ -119,14 +103,27 @@ mod tests {
     fn values_are_split_between_series() {
         let mut builder = RecordBuilder::new(2, 100);
         for _ in 0..3 {
-            builder.add_series(1, &[7; 40]).unwrap();
+            builder.add_series(PartitionId(1), &[&[7; 30], &[8; 10]]).unwrap();
         }
-        builder.add_metadata(0, &[9; 3]).unwrap();
-        assert!(matches!(builder.add_series(0, &[0; 95]), Err(PushError::SeriesTooLarge { bytes: 95, .. })));
+        builder.add_metadata(PartitionId(0), &[9; 3]).unwrap();
+        builder.add_series(PartitionId(0), &[&[0; 93]]).unwrap();
+        assert_eq!(builder.add_series(PartitionId(0), &[&[0; 99]]), Err(TooLarge { bytes: 101 }));
+        builder.add_series(PartitionId(0), &[&[0; 98]]).unwrap();
         let records = builder.finish();
-        let shape: Vec<_> = records.iter().map(|record| (record.partition, record.value.len())).collect();
-        assert_eq!(shape, [(1, 84), (1, 42), (0, 5)]);
-        assert_eq!(records[2].value, &[0x1a, 3, 9, 9, 9][..]);
+        let shape: Vec<_> = records.iter().map(|record| (record.partition.0, record.value.len())).collect();
+        assert_eq!(shape, [(1, 84), (0, 100), (1, 42), (0, 100)]);
+        assert_eq!(records[1].value[..7], [0x1a, 3, 9, 9, 9, 0x0a, 93]);
         assert!(builder.finish().is_empty());
+    }
+
+    #[test]
+    fn a_value_may_reach_its_limit_and_no_more() {
+        for (second, expected) in [(48, vec![100]), (49, vec![50, 51])] {
+            let mut builder = RecordBuilder::new(1, 100);
+            builder.add_series(PartitionId(0), &[&[0; 48]]).unwrap();
+            builder.add_series(PartitionId(0), &[&vec![0; second]]).unwrap();
+            let lens: Vec<_> = builder.finish().iter().map(|record| record.value.len()).collect();
+            assert_eq!(lens, expected);
+        }
     }
 }

@@ -5,6 +5,8 @@
 
 use std::collections::BinaryHeap;
 
+use model::PartitionId;
+
 const TOKENS_PER_PARTITION: usize = 512;
 /// Tokens are multiples of this (Mimir keeps the remainders for zones).
 const SPACING: u64 = 8;
@@ -15,12 +17,15 @@ const RING_END: u64 = 1 << 32;
 pub struct PartitionRing {
     /// Sorted; beside each token its partition.
     tokens: Vec<u32>,
-    owners: Vec<i32>,
+    owners: Vec<PartitionId>,
     /// For each value of a token's upper bits, where to begin to look.
     starts: Vec<u32>,
+    start_shift: u32,
+    partitions: u32,
 }
 
-const START_BITS: u32 = 12;
+/// About one start per token, between these: more than 256 KiB of starts would push other things out of the cache.
+const START_BITS: std::ops::RangeInclusive<u32> = 9..=16;
 
 impl PartitionRing {
     /// The ring of `partitions` active partitions.
@@ -30,24 +35,33 @@ impl PartitionRing {
     #[must_use]
     pub fn new(partitions: u32) -> Self {
         assert!(partitions > 0, "a ring has partitions");
-        let mut pairs: Vec<(u32, i32)> = partition_tokens(partitions)
+        let mut pairs: Vec<(u32, PartitionId)> = partition_tokens(partitions)
             .into_iter()
             .zip(0..)
-            .flat_map(|(tokens, partition)| tokens.into_iter().map(move |token| (token, partition)))
+            .flat_map(|(tokens, partition)| tokens.into_iter().map(move |token| (token, PartitionId(partition))))
             .collect();
         pairs.sort_unstable();
         let tokens: Vec<u32> = pairs.iter().map(|(token, _)| *token).collect();
-        let starts = (0..1u32 << START_BITS)
-            .map(|upper| tokens.partition_point(|token| *token < upper << (32 - START_BITS)) as u32)
+        let start_bits = tokens.len().ilog2().clamp(*START_BITS.start(), *START_BITS.end());
+        let start_shift = u32::BITS - start_bits;
+        let starts = (0..1u32 << start_bits)
+            .map(|upper| tokens.partition_point(|token| *token < upper << start_shift) as u32)
             .collect();
-        Self { tokens, owners: pairs.into_iter().map(|(_, partition)| partition).collect(), starts }
+        let owners = pairs.into_iter().map(|(_, partition)| partition).collect();
+        Self { tokens, owners, starts, start_shift, partitions }
+    }
+
+    /// How many partitions there are, numbered from 0.
+    #[must_use]
+    pub fn partitions(&self) -> u32 {
+        self.partitions
     }
 
     /// The owner of the first ring token above `key`, around the end.
     #[must_use]
     #[inline]
-    pub fn partition_of(&self, key: u32) -> i32 {
-        let mut index = self.starts[(key >> (32 - START_BITS)) as usize] as usize;
+    pub fn partition_of(&self, key: u32) -> PartitionId {
+        let mut index = self.starts[(key >> self.start_shift) as usize] as usize;
         while index < self.tokens.len() && self.tokens[index] <= key {
             index += 1;
         }
@@ -185,7 +199,33 @@ mod tests {
             [(4, [1, 1, 2, 0, 0, 1, 0]), (8, [4, 4, 7, 7, 5, 6, 0]), (64, [59, 59, 60, 7, 5, 44, 0]), (1, [0; 7])]
         {
             let ring = PartitionRing::new(partitions);
-            assert_eq!(keys.map(|key| ring.partition_of(key)), expected, "{partitions} partitions");
+            assert_eq!(keys.map(|key| ring.partition_of(key).0), expected, "{partitions} partitions");
         }
+    }
+
+    #[test]
+    fn every_key_finds_the_next_token() {
+        for partitions in [1, 2, 3, 100, 300] {
+            let ring = PartitionRing::new(partitions);
+            let around = |token: &u32| [token.wrapping_sub(1), *token, token.wrapping_add(1)];
+            for key in ring.tokens.iter().flat_map(around) {
+                let next = ring.tokens.partition_point(|token| *token <= key) % ring.tokens.len();
+                assert_eq!(ring.partition_of(key), ring.owners[next], "key {key} of {partitions} partitions");
+            }
+        }
+    }
+
+    #[test]
+    fn partitions_own_equal_shares() {
+        let partitions = 300;
+        let ring = PartitionRing::new(partitions);
+        let mut shares = vec![0u64; partitions as usize];
+        let mut previous = *ring.tokens.last().unwrap();
+        for (token, owner) in ring.tokens.iter().zip(&ring.owners) {
+            shares[owner.0 as usize] += u64::from(token.wrapping_sub(previous));
+            previous = *token;
+        }
+        let fair = (RING_END / u64::from(partitions)) as f64;
+        assert!(shares.iter().all(|share| (*share as f64 / fair - 1.0).abs() < 0.01), "{shares:?}");
     }
 }
