@@ -19,6 +19,11 @@ pub(crate) fn general(value: f64) -> String {
     }
 }
 
+/// Six digits behind the point (`%f`).
+pub(crate) fn fixed(value: f64) -> String {
+    non_finite(value).map_or_else(|| format!("{value:.6}"), str::to_owned)
+}
+
 /// At most `digits` significant digits (`%.2g`).
 pub(crate) fn general_digits(value: f64, digits: usize) -> String {
     if let Some(text) = non_finite(value) {
@@ -116,7 +121,9 @@ pub(crate) fn parse_literal(text: &str) -> Option<f64> {
     if let Ok(value) = lower.parse::<i64>() {
         return Some(value as f64);
     }
-    if lower.starts_with(['+', '-']) { None } else { parse_float(&lower) }
+    let value = parse_float(&lower).filter(|_| !lower.starts_with(['+', '-']))?;
+    // Digits that overflow are a slip, not infinity.
+    (!value.is_infinite() || lower.starts_with('i')).then_some(value)
 }
 
 /// Underscores separate digits (or follow a base prefix), nothing else.

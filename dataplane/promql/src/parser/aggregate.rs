@@ -1,7 +1,7 @@
 //! Aggregations and lists of label names.
 
 use super::token::{Keyword, Token, TokenKind};
-use super::{Parsed, Parser};
+use super::{Context, Parsed, Parser};
 use crate::ast::{Aggregate, AggregateOp, BinaryOp, Expr, Grouping};
 use crate::error::Position;
 use crate::text::quote;
@@ -14,7 +14,8 @@ impl<'a> Parser<'a> {
         if self.peek().kind != TokenKind::LeftParen {
             return Err(self.unexpected("aggregation", ""));
         }
-        let (mut args, mut end) = self.arguments()?;
+        let context = Context { name: "aggregation", expected: "" };
+        let (mut args, mut end) = self.within(context, Self::arguments)?;
         let grouping = match before {
             Some(grouping) => grouping,
             None if self.is_grouping(0) => {

@@ -7,21 +7,6 @@ use crate::ast::{BinaryOp, DurationExpr, DurationOp, DurationPair, Extent, UNARY
 use crate::error::Position;
 
 impl Parser<'_> {
-    pub(super) fn is_duration_start(&self) -> bool {
-        self.is_duration_start_after(0)
-    }
-
-    pub(super) fn is_duration_start_after(&self, count: usize) -> bool {
-        matches!(
-            self.peek_after(count).kind,
-            TokenKind::Number
-                | TokenKind::Duration
-                | TokenKind::LeftParen
-                | TokenKind::Operator(BinaryOp::Add | BinaryOp::Subtract)
-                | TokenKind::Keyword(Keyword::Step | Keyword::Range | Keyword::MaxOf | Keyword::MinOf)
-        )
-    }
-
     /// The duration of a range or step.
     pub(super) fn positive_duration(&mut self) -> Parsed<Extent> {
         match self.duration(0)? {
@@ -44,18 +29,11 @@ impl Parser<'_> {
         if sign.is_none() && self.peek().kind == TokenKind::LeftParen {
             return self.duration(0);
         }
-        if self.unary_follows() {
-            return Err(self.unexpected("offset", "number, duration, step(), or range()"));
-        }
         let operand = self.duration_primary()?;
         Ok(match sign {
             Some((op, start)) => self.signed(op, start, operand)?,
             None => operand,
         })
-    }
-
-    fn unary_follows(&self) -> bool {
-        matches!(self.peek().kind, TokenKind::Operator(_))
     }
 
     fn duration(&mut self, precedence_min: u8) -> Parsed<DurationExpr> {

@@ -39,7 +39,7 @@ pub fn parse(query: &str) -> Result<Expr, ParseError> {
         return Err(ParseError::new(query, Position::default(), message));
     }
     let tokens = lexer::lex(query);
-    let mut parser = Parser { query, tokens, next: 0, depth: 0 };
+    let mut parser = Parser { query, tokens, next: 0, depth: 0, context: Context::default() };
     if parser.peek().kind == TokenKind::End {
         return Err(parser.error(Position::default(), "no expression found in input"));
     }
@@ -71,6 +71,14 @@ struct Parser<'a> {
     tokens: lexer::Tokens<'a>,
     next: usize,
     depth: usize,
+    context: Context,
+}
+
+/// What messages say of the innermost construct around a token that does not fit.
+#[derive(Clone, Copy, Default)]
+struct Context {
+    name: &'static str,
+    expected: &'static str,
 }
 
 impl<'a> Parser<'a> {
@@ -104,6 +112,8 @@ impl<'a> Parser<'a> {
 
     /// The next token does not fit. Where that is the lexer's error, the lexer's message tells more.
     fn unexpected(&self, context: &str, expected: &str) -> ParseError {
+        let Context { name, expected: awaited } = self.context;
+        let (context, expected) = if context.is_empty() { (name, awaited) } else { (context, expected) };
         if let (TokenKind::Error, Some((position, message))) = (self.peek().kind, &self.tokens.error) {
             return self.error(*position, message.clone());
         }
@@ -115,6 +125,14 @@ impl<'a> Parser<'a> {
             }
         }
         self.error(self.peek().position(), message)
+    }
+
+    /// Parses with another context.
+    fn within<T>(&mut self, context: Context, parse: impl FnOnce(&mut Self) -> Parsed<T>) -> Parsed<T> {
+        let outer = std::mem::replace(&mut self.context, context);
+        let parsed = parse(self)?;
+        self.context = outer;
+        Ok(parsed)
     }
 
     /// Counts a level of nesting; the caller restores `depth` when it leaves the level.

@@ -1,5 +1,7 @@
 //! Numbers and durations: where they end, and what they say.
 
+use crate::text::quote;
+
 /// What stands at the beginning of a text.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Scanned {
@@ -115,7 +117,7 @@ pub fn parse_duration(text: &str) -> Result<i64, String> {
         "" => return Err("empty duration string".to_owned()),
         _ => {}
     }
-    let malformed = || format!("not a valid duration string: {}", crate::text::quote(text));
+    let malformed = || format!("not a valid duration string: {}", quote(text));
     let units = [
         ("y", 365 * 86_400_000),
         ("w", 7 * 86_400_000),
@@ -125,20 +127,21 @@ pub fn parse_duration(text: &str) -> Result<i64, String> {
         ("s", 1_000),
         ("ms", 1i64),
     ];
-    let mut units = units.into_iter();
+    let mut units_left = &units[..];
     let (mut rest, mut total) = (text, 0i64);
     while !rest.is_empty() {
         let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
         let (number, after) = rest.split_at(digits);
-        let letters = after.bytes().take_while(u8::is_ascii_alphabetic).count();
-        let (unit, after) = after.split_at(letters);
-        let length = units.find(|(name, _)| *name == unit).map(|(_, length)| length).ok_or_else(malformed)?;
-        if number.is_empty() {
-            return Err(malformed());
+        let unit_length = after.find(|character: char| character.is_ascii_digit()).unwrap_or(after.len());
+        let (unit, after) = after.split_at(unit_length);
+        let count: i64 = number.parse().map_err(|_| malformed())?;
+        if !unit.is_empty() && !units.iter().any(|(name, _)| *name == unit) {
+            return Err(format!("unknown unit {} in duration {}", quote(unit), quote(text)));
         }
-        let count: i64 = number.parse().map_err(|_| "duration out of range".to_owned())?;
-        let milliseconds = count.checked_mul(length).and_then(|part| total.checked_add(part));
+        let place = units_left.iter().position(|(name, _)| *name == unit).ok_or_else(malformed)?;
+        let milliseconds = count.checked_mul(units_left[place].1).and_then(|part| total.checked_add(part));
         total = milliseconds.filter(|total| *total <= DURATION_MS_MAX).ok_or("duration out of range")?;
+        units_left = &units_left[place + 1..];
         rest = after;
     }
     Ok(total)

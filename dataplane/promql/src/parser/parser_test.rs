@@ -142,6 +142,23 @@ fn refusals_of_syntax() {
         "1:12: parse error: unexpected identifier \"bar\" in offset, expected number, duration, step(), or range()",
     );
     refuse("foo @ bar", "1:7: parse error: unexpected identifier \"bar\" in @, expected timestamp");
+    refuse(
+        "foo[step]",
+        "1:9: parse error: unexpected \"]\" in subquery or range selector, expected number, duration, step(), or range()",
+    );
+    refuse(
+        "foo[5m:step*]",
+        "1:12: parse error: unexpected <op:*> in subquery selector, expected number, duration, step(), range(), or \"]\"",
+    );
+    refuse("sum(1 + )", "1:9: parse error: unexpected \")\" in aggregation");
+    refuse(
+        "foo offset -",
+        "1:13: parse error: unexpected end of input in offset, expected number, duration, step(), or range()",
+    );
+    refuse("foo[5y1hs]", "1:5: parse error: unknown unit \"hs\" in duration \"5y1hs\"");
+    refuse("foo[5m5h]", "1:5: parse error: not a valid duration string: \"5m5h\"");
+    refuse("1e999", "1:1: parse error: error parsing number: invalid syntax in \"1e999\"");
+    refuse("foo @ Inf", "1:1: parse error: timestamp out of bounds for @ modifier: +Inf");
     refuse("foo[5mm]", "1:5: parse error: bad number or duration syntax: \"5mm\"");
     refuse("foo[0]", "1:5: parse error: duration must be greater than 0");
     refuse("foo[5m][5m]", "1:8: parse error: ranges only allowed for vector selectors");

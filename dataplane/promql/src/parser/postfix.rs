@@ -2,9 +2,10 @@
 
 use super::number::seconds_to_ms;
 use super::token::{Keyword, TokenKind};
-use super::{Parsed, Parser};
+use super::{Context, Parsed, Parser};
 use crate::ast::{At, Boundary, DurationExpr, Expr, Extent, MatrixSelector, Shift, Subquery, UnaryOp};
 use crate::error::Position;
+use crate::number::fixed;
 
 impl Parser<'_> {
     /// Modifiers bind tighter than any operator.
@@ -27,13 +28,12 @@ impl Parser<'_> {
 
     /// `[5m]` or `[1h:5m]`
     fn range(&mut self, expr: Expr) -> Parsed<Expr> {
-        const DURATIONS: &str = "number, duration, step(), or range()";
-        const STEPS: &str = "number, duration, step(), range(), or \"]\"";
+        const RANGE: Context =
+            Context { name: "subquery or range selector", expected: "number, duration, step(), or range()" };
+        const STEP: Context =
+            Context { name: "subquery selector", expected: "number, duration, step(), range(), or \"]\"" };
         let opening = self.take();
-        if !self.is_duration_start() {
-            return Err(self.unexpected("subquery or range selector", DURATIONS));
-        }
-        let range = self.positive_duration()?;
+        let range = self.within(RANGE, Self::positive_duration)?;
         if let Some(closing) = self.take_if(TokenKind::RightBracket) {
             return self.matrix(expr, range, Position::spanning(opening.position(), closing.position()));
         }
@@ -42,13 +42,10 @@ impl Parser<'_> {
         }
         let mut step = None;
         if self.peek().kind != TokenKind::RightBracket {
-            if !self.is_duration_start() {
-                return Err(self.unexpected("subquery selector", STEPS));
-            }
-            step = Some(self.positive_duration()?);
+            step = Some(self.within(STEP, Self::positive_duration)?);
         }
         let Some(closing) = self.take_if(TokenKind::RightBracket) else {
-            return Err(self.unexpected("subquery selector", "\"]\""));
+            return Err(self.unexpected(STEP.name, "\"]\""));
         };
         let position = Position::new(expr.position().start, closing.end());
         Ok(Expr::Subquery(Box::new(Subquery { expr, range, step, shift: Shift::default(), position })))
@@ -69,15 +66,9 @@ impl Parser<'_> {
     }
 
     fn offset(&mut self, mut expr: Expr) -> Parsed<Expr> {
+        const OFFSET: Context = Context { name: "offset", expected: "number, duration, step(), or range()" };
         self.take();
-        let sign_length = usize::from(matches!(
-            self.peek().kind,
-            TokenKind::Operator(crate::ast::BinaryOp::Add | crate::ast::BinaryOp::Subtract)
-        ));
-        if !self.is_duration_start() || !self.is_duration_start_after(sign_length) {
-            return Err(self.unexpected("offset", "number, duration, step(), or range()"));
-        }
-        let offset = match self.offset_duration()? {
+        let offset = match self.within(OFFSET, Self::offset_duration)? {
             DurationExpr::Number(literal) => Extent::Milliseconds(seconds_to_ms(literal.value)),
             other => Extent::Expression(Box::new(other)),
         };
@@ -133,7 +124,7 @@ impl Parser<'_> {
         let milliseconds = (seconds * 1e3).round();
         // The bound keeps sums with offsets and ranges within 64 bits.
         if !milliseconds.is_finite() || milliseconds.abs() >= i64::MAX as f64 / 4.0 {
-            return Err(self.error(place, format!("timestamp out of bounds for @ modifier: {seconds:.6}")));
+            return Err(self.error(place, format!("timestamp out of bounds for @ modifier: {}", fixed(seconds))));
         }
         Ok(milliseconds as i64)
     }
