@@ -3,4 +3,5 @@
 mod agreement;
 mod limits;
 mod own;
+mod seam;
 mod shared;
