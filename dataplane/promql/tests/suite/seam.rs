@@ -35,7 +35,7 @@ fn check(query: &str, expected: &[&str]) {
     let recorder = Recorder::default();
     let engine = Engine::new(EngineOptions { lookback_ms: 300, ..EngineOptions::default() });
     let times = RangeTimes { start_ms: 10_000, end_ms: 19_999, step_ms: 5_000 };
-    engine.range(query, times, QueryContext::uninterrupted(&recorder)).unwrap();
+    engine.range(query, times, QueryContext::uninterrupted(&recorder)).expect("a query that evaluates");
     assert_eq!(*recorder.requests.borrow(), expected, "{query}");
 }
 
