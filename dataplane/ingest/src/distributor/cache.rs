@@ -16,7 +16,7 @@ pub struct SeriesCache<V> {
 type Generation<V> = HashMap<Key, V, BuildHasherDefault<FingerprintHasher>>;
 
 /// A fingerprint in four parts: as one `u128` it would pad each entry from 20 to 32 bytes.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 struct Key([u32; 4]);
 
 impl Key {
@@ -25,12 +25,32 @@ impl Key {
         let bits = fingerprint.0;
         Self([bits as u32, (bits >> 32) as u32, (bits >> 64) as u32, (bits >> 96) as u32])
     }
+
+    #[inline]
+    fn low(&self) -> u64 {
+        u64::from(self.0[0]) | u64::from(self.0[1]) << 32
+    }
+
+    #[inline]
+    fn high(&self) -> u64 {
+        u64::from(self.0[2]) | u64::from(self.0[3]) << 32
+    }
 }
+
+/// By halves: as arrays they would be compared by a call.
+impl PartialEq for Key {
+    #[inline]
+    fn eq(&self, other: &Self) -> bool {
+        (self.low() == other.low()) & (self.high() == other.high())
+    }
+}
+
+impl Eq for Key {}
 
 impl std::hash::Hash for Key {
     #[inline]
     fn hash<H: Hasher>(&self, state: &mut H) {
-        state.write_u64(u64::from(self.0[0]) | u64::from(self.0[1]) << 32);
+        state.write_u64(self.low());
     }
 }
 

@@ -22,7 +22,7 @@ pub struct DistributorOptions {
     pub grace_ms: i64,
     pub inflated_bytes_max: usize,
     pub record_bytes_max: usize,
-    /// Series whose token is remembered, those of all tenants together; about 60 bytes each.
+    /// Series whose token is remembered, those of all tenants together; at most about 90 bytes each.
     pub cached_series_max: usize,
 }
 
