@@ -1,0 +1,148 @@
+//! One connection: requests are begun in order and may overlap; answers leave in order.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use socket2::SockRef;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::time::timeout;
+
+use super::Server;
+use super::api;
+use super::frame::{Frame, FrameEnd, read_body, read_len};
+use crate::counters::{RefusalReason, add};
+use crate::handle::permits_of;
+use crate::limits::CONNECTION_REQUESTS_MAX;
+
+/// What a request leads to.
+pub(super) enum Answer {
+    Frame(Frame, Option<OwnedSemaphorePermit>),
+    /// A produce that asked for none.
+    Nothing,
+    /// Kafka's last word to what it cannot answer.
+    Close,
+}
+
+impl From<Option<Frame>> for Answer {
+    fn from(frame: Option<Frame>) -> Self {
+        frame.map_or(Self::Close, |frame| Self::Frame(frame, None))
+    }
+}
+
+/// The rest of a request that was begun: polled when its turn to answer has come.
+pub(super) type Reply = BoxFuture<'static, Answer>;
+
+struct Pending {
+    reply: Reply,
+    /// Memory of the request.
+    _permit: OwnedSemaphorePermit,
+}
+
+/// Serves a connection to its end.
+pub(super) async fn run(server: &Arc<Server>, stream: TcpStream) {
+    let Ok(local) = stream.local_addr() else { return };
+    // Answers are written whole; waiting for more would only delay them. A peer that vanished is noticed after a while.
+    let options = stream.set_nodelay(true).and_then(|()| SockRef::from(&stream).set_keepalive(true));
+    if options.is_err() {
+        return;
+    }
+    let (reader, writer) = stream.into_split();
+    let (pending, queue) = mpsc::channel(CONNECTION_REQUESTS_MAX);
+    let write = write_answers(server, writer, queue);
+    tokio::pin!(write);
+    tokio::select! {
+        () = &mut write => return,
+        () = read_requests(server, local, reader, pending) => {}
+    }
+    write.await;
+}
+
+async fn read_requests(
+    server: &Arc<Server>,
+    local: SocketAddr,
+    mut reader: OwnedReadHalf,
+    queue: mpsc::Sender<Pending>,
+) {
+    let mut stopping = server.handle.stopping();
+    loop {
+        let len = tokio::select! {
+            _ = stopping.wait_for(|is_stopping| *is_stopping) => return,
+            len = wait_for_len(server, &mut reader, &queue) => len,
+        };
+        let end = match len {
+            Ok(len) => match read_request(server, &mut reader, len).await {
+                Ok((body, permit)) => {
+                    add(&server.handle.counters().requests, 1);
+                    let reply = match api::begin(server, local, body).await {
+                        Ok(reply) => reply,
+                        Err(reason) => {
+                            server.handle.counters().refuse(reason);
+                            return;
+                        }
+                    };
+                    if queue.send(Pending { reply, _permit: permit }).await.is_err() {
+                        return;
+                    }
+                    continue;
+                }
+                Err(end) => end,
+            },
+            Err(end) => end,
+        };
+        match end {
+            FrameEnd::Closed => {}
+            FrameEnd::TooLarge => server.handle.counters().refuse(RefusalReason::FrameTooLarge),
+            FrameEnd::TooShort => server.handle.counters().refuse(RefusalReason::Malformed),
+        }
+        return;
+    }
+}
+
+/// Waits for the next frame; a connection on which nothing happens is closed after a while.
+async fn wait_for_len(
+    server: &Server,
+    reader: &mut OwnedReadHalf,
+    queue: &mpsc::Sender<Pending>,
+) -> Result<usize, FrameEnd> {
+    loop {
+        match timeout(server.options.idle_max, reader.readable()).await {
+            Ok(Ok(())) => break,
+            Ok(Err(_)) => return Err(FrameEnd::Closed),
+            // Somebody waits for an answer: that is not idle.
+            Err(_) if queue.capacity() < queue.max_capacity() => {}
+            Err(_) => return Err(FrameEnd::Closed),
+        }
+    }
+    timeout(server.options.transfer_max, read_len(reader)).await.unwrap_or(Err(FrameEnd::Closed))
+}
+
+async fn read_request(
+    server: &Server,
+    reader: &mut OwnedReadHalf,
+    len: usize,
+) -> Result<(Bytes, OwnedSemaphorePermit), FrameEnd> {
+    let memory = Arc::clone(&server.request_memory);
+    let permit = memory.acquire_many_owned(permits_of(len)).await.map_err(|_| FrameEnd::Closed)?;
+    let body = timeout(server.options.transfer_max, read_body(reader, len)).await.unwrap_or(Err(FrameEnd::Closed))?;
+    Ok((body, permit))
+}
+
+async fn write_answers(server: &Server, mut writer: OwnedWriteHalf, mut queue: mpsc::Receiver<Pending>) {
+    while let Some(pending) = queue.recv().await {
+        match pending.reply.await {
+            Answer::Frame(mut frame, _permit) => {
+                let sent = timeout(server.options.transfer_max, writer.write_all_buf(&mut frame)).await;
+                if !matches!(sent, Ok(Ok(()))) {
+                    return;
+                }
+            }
+            Answer::Nothing => {}
+            Answer::Close => return,
+        }
+    }
+}

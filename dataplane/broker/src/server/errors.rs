@@ -1,0 +1,127 @@
+//! Kafka's error codes and which of our refusals each one stands for.
+
+use std::sync::Arc;
+
+use kafka_protocol::ResponseError;
+use kafka_protocol::protocol::StrBytes;
+use uuid::Uuid;
+
+use crate::batch::BatchRefusal;
+use crate::counters::RefusalReason;
+use crate::error::Refusal;
+use crate::log::request::TopicRef;
+
+pub(super) const NONE: i16 = 0;
+pub(super) const INVALID_REQUEST: i16 = 42;
+pub(super) const UNSUPPORTED_VERSION: i16 = 35;
+pub(super) const ILLEGAL_SASL_STATE: i16 = 34;
+pub(super) const INVALID_REQUIRED_ACKS: i16 = 21;
+pub(super) const UNSUPPORTED_COMPRESSION_TYPE: i16 = 76;
+pub(super) const FETCH_SESSION_ID_NOT_FOUND: i16 = 70;
+pub(super) const INVALID_FETCH_SESSION_EPOCH: i16 = 71;
+pub(super) const INVALID_GROUP_ID: i16 = 24;
+pub(super) const ILLEGAL_GENERATION: i16 = 22;
+pub(super) const OFFSET_METADATA_TOO_LARGE: i16 = 12;
+pub(super) const COORDINATOR_NOT_AVAILABLE: i16 = 15;
+pub(super) const INVALID_REPLICATION_FACTOR: i16 = 38;
+pub(super) const INVALID_REPLICA_ASSIGNMENT: i16 = 39;
+pub(super) const INVALID_CONFIG: i16 = 40;
+pub(super) const UNKNOWN_TOPIC_OR_PARTITION: i16 = 3;
+
+/// The code of a refusal of the log.
+pub(super) fn code(refusal: Refusal) -> i16 {
+    match refusal {
+        Refusal::UnknownTopic | Refusal::UnknownPartition => ResponseError::UnknownTopicOrPartition,
+        Refusal::UnknownTopicId => ResponseError::UnknownTopicId,
+        Refusal::OffsetOutOfRange => ResponseError::OffsetOutOfRange,
+        // Retriable, and nothing that a client takes for its own fault.
+        Refusal::NoSpace => ResponseError::KafkaStorageError,
+        Refusal::Damaged => ResponseError::CorruptMessage,
+        Refusal::OldLeaderEpoch => ResponseError::FencedLeaderEpoch,
+        Refusal::NewLeaderEpoch => ResponseError::UnknownLeaderEpoch,
+        Refusal::TopicExists => ResponseError::TopicAlreadyExists,
+        Refusal::TopicName => ResponseError::InvalidTopicException,
+        Refusal::PartitionCount => ResponseError::InvalidPartitions,
+        Refusal::TooMany => ResponseError::PolicyViolation,
+        Refusal::Stopping => ResponseError::NotLeaderOrFollower,
+    }
+    .code()
+}
+
+/// The code of a refused batch and what to say about it.
+pub(super) fn batch_code(refusal: BatchRefusal) -> (i16, &'static str) {
+    let (error, sentence) = match refusal {
+        BatchRefusal::TooLarge => (ResponseError::MessageTooLarge, "a record batch has at most 16000000 bytes"),
+        BatchRefusal::Corrupt => (ResponseError::CorruptMessage, "the checksum or the size of the batch is wrong"),
+        BatchRefusal::Invalid(sentence) => (ResponseError::InvalidRecord, sentence),
+        BatchRefusal::Compression => (ResponseError::UnsupportedCompressionType, "no such compression"),
+        BatchRefusal::TimestampType => (ResponseError::InvalidTimestamp, "records carry the time of their creation"),
+    };
+    (error.code(), sentence)
+}
+
+/// How a refused batch is counted.
+pub(super) fn batch_reason(refusal: BatchRefusal) -> RefusalReason {
+    match refusal {
+        BatchRefusal::TooLarge => RefusalReason::MessageTooLarge,
+        BatchRefusal::Corrupt => RefusalReason::CorruptBatch,
+        BatchRefusal::Invalid(_) | BatchRefusal::Compression | BatchRefusal::TimestampType => {
+            RefusalReason::InvalidBatch
+        }
+    }
+}
+
+/// How a refusal of the log is counted, where it is.
+pub(super) fn reason(refusal: Refusal) -> Option<RefusalReason> {
+    match refusal {
+        Refusal::UnknownTopic | Refusal::UnknownTopicId | Refusal::UnknownPartition => {
+            Some(RefusalReason::UnknownTopic)
+        }
+        Refusal::OffsetOutOfRange => Some(RefusalReason::OffsetOutOfRange),
+        Refusal::NoSpace => Some(RefusalReason::NoSpace),
+        _ => None,
+    }
+}
+
+/// Versions that know topic ids name topics by them only.
+pub(super) fn topic_ref(name: &StrBytes, id: Uuid, is_by_id: bool) -> TopicRef {
+    if is_by_id { TopicRef::Id(id) } else { TopicRef::Name(text(name)) }
+}
+
+pub(super) fn text(text: &StrBytes) -> Arc<str> {
+    Arc::from(text.as_str())
+}
+
+pub(super) fn str_bytes(text: &str) -> StrBytes {
+    StrBytes::from_string(text.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_codes_are_kafkas() {
+        let named = [
+            (INVALID_REQUEST, ResponseError::InvalidRequest),
+            (UNSUPPORTED_VERSION, ResponseError::UnsupportedVersion),
+            (ILLEGAL_SASL_STATE, ResponseError::IllegalSaslState),
+            (INVALID_REQUIRED_ACKS, ResponseError::InvalidRequiredAcks),
+            (UNSUPPORTED_COMPRESSION_TYPE, ResponseError::UnsupportedCompressionType),
+            (FETCH_SESSION_ID_NOT_FOUND, ResponseError::FetchSessionIdNotFound),
+            (INVALID_FETCH_SESSION_EPOCH, ResponseError::InvalidFetchSessionEpoch),
+            (INVALID_GROUP_ID, ResponseError::InvalidGroupId),
+            (ILLEGAL_GENERATION, ResponseError::IllegalGeneration),
+            (OFFSET_METADATA_TOO_LARGE, ResponseError::OffsetMetadataTooLarge),
+            (COORDINATOR_NOT_AVAILABLE, ResponseError::CoordinatorNotAvailable),
+            (INVALID_REPLICATION_FACTOR, ResponseError::InvalidReplicationFactor),
+            (INVALID_REPLICA_ASSIGNMENT, ResponseError::InvalidReplicaAssignment),
+            (INVALID_CONFIG, ResponseError::InvalidConfig),
+            (UNKNOWN_TOPIC_OR_PARTITION, ResponseError::UnknownTopicOrPartition),
+        ];
+        for (code, error) in named {
+            assert_eq!(code, error.code(), "{error:?}");
+        }
+        assert!(ResponseError::KafkaStorageError.is_retriable());
+    }
+}
