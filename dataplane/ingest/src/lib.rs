@@ -2,4 +2,5 @@
 //!
 //! Knows nothing of PromQL and nothing of HTTP: `distributor` is given bytes and gives back what became of them.
 
+pub mod consumer;
 pub mod distributor;

@@ -8,7 +8,7 @@ use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
 use kafka_protocol::messages::{BrokerId, FetchRequest};
 
 use crate::metadata::topic_name;
-use crate::{Client, KafkaError, KafkaOptions};
+use crate::{Client, KafkaError, KafkaOptions, TopicInfo};
 
 /// Kafka 3.x since 3.1; 13 names topics by id, so a topic made anew is noticed.
 const FETCH_CAP: i16 = 13;
@@ -63,6 +63,12 @@ impl Fetcher {
     #[must_use]
     pub fn new(options: KafkaOptions) -> Self {
         Self { client: Client::new(options) }
+    }
+
+    /// The topic that the last successful fetch was of; none before it and after a failure.
+    #[must_use]
+    pub fn topic(&self) -> Option<&TopicInfo> {
+        self.client.topic.as_ref()
     }
 
     /// Reads on from a position; waits at the log's end for `wait_max` at most.

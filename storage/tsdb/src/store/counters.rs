@@ -92,6 +92,13 @@ impl<D: Disk> ShardStore<D> {
         }
     }
 
+    /// Counts samples that a caller refuses before they reach a head.
+    pub fn reject(&mut self, tenant: &TenantId, reason: RejectReason, samples: u64) {
+        let options = &self.options;
+        let tenant = self.tenants.entry(tenant.clone()).or_insert_with(|| super::Tenant::new(options));
+        tenant.counters.rejected[reason as usize] += samples;
+    }
+
     /// Outcomes by tenant.
     pub fn tenant_counters(&self) -> impl Iterator<Item = (&TenantId, &TenantCounters)> {
         self.tenants.iter().map(|(id, tenant)| (id, &tenant.counters))
