@@ -16,6 +16,6 @@ pub use record::{
     RecordError, RecordNotes, RecordSeries, RecordVersion, RecordVisitor, RecordWriter, Source, VERSION_HEADER,
     field_bytes, walk_record,
 };
-pub use series::{Noted, SampleIter, SeriesView};
+pub use series::{Noted, SampleIter, SeriesView, encode_sample};
 pub use token::{metadata_token, series_token};
 pub use validate::{LabelLimits, LabelRefusal, canonicalize, show_labels};

@@ -3,7 +3,7 @@
 //! Versions 0 and 1 hold remote write 1 fields; version 2 holds symbols and references. A record mixes neither. Source of
 //! the format and its limits: Mimir's ingest storage records; vectors in the tests were printed by a real Mimir.
 
-mod v2;
+mod symbolized;
 mod writer;
 
 use crate::fields::{Fields, Malformed, Value};
@@ -104,7 +104,7 @@ pub fn walk_record(
 ) -> Result<RecordNotes, RecordError> {
     match version {
         RecordVersion::V0 | RecordVersion::V1 => Ok(walk_v1(value, scratch, visitor)?),
-        RecordVersion::V2 => Ok(v2::walk(value, scratch, visitor)?),
+        RecordVersion::V2 => Ok(symbolized::walk(value, scratch, visitor)?),
     }
 }
 

@@ -161,6 +161,19 @@ impl Iterator for SampleIter<'_> {
     }
 }
 
+/// Appends a `samples` field of a `TimeSeries`: for whoever makes series instead of passing them on.
+pub fn encode_sample(sample: Sample, out: &mut Vec<u8>) {
+    let mut message = [0; 10];
+    message[0] = 0x09;
+    message[1..9].copy_from_slice(&sample.value.to_le_bytes());
+    message[9] = 0x10;
+    let mut time = Vec::with_capacity(10);
+    put_varint(sample.timestamp_ms as u64, &mut time);
+    out.extend_from_slice(&[0x12, (10 + time.len()) as u8]);
+    out.extend_from_slice(&message);
+    out.extend_from_slice(&time);
+}
+
 /// `Sample`: 1 double value, 2 int64 milliseconds; absent fields are 0.
 #[inline]
 pub(crate) fn parse_sample(value: Value<'_>) -> Result<Sample, Malformed> {

@@ -1,3 +1,5 @@
+//! Plain files behave as the seam says.
+
 use futures_lite::future::block_on;
 
 use crate::{Access, BLOCK_BYTES, Disk, DiskErrorKind, DiskFile, OpenMode, PlainDisk, SimDisk};

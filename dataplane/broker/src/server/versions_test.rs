@@ -1,1 +1,1 @@
-
+//! Every version of every API that is offered can be decoded and answered.

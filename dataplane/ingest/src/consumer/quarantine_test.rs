@@ -1,3 +1,5 @@
+//! What is put aside is read back, within its bound.
+
 use disk::{Access, Disk, DiskFile, OpenMode, SimDisk};
 use futures_lite::future::block_on;
 use model::{Offset, PartitionId, ShardId};

@@ -1,3 +1,5 @@
+//! What the simulated device may lose, and what it must keep.
+
 use std::collections::BTreeSet;
 use std::path::Path;
 

@@ -1,3 +1,5 @@
+//! One store: applying, committing, refusing, reading, opening again.
+
 use std::path::Path;
 
 use disk::SimDisk;

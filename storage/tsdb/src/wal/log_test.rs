@@ -1,3 +1,5 @@
+//! Frames, segments and limits of one log.
+
 use disk::{Disk, DiskErrorKind, Fault, Operation, SimDisk};
 use futures_lite::future::block_on;
 use model::{PartitionId, ShardId};

@@ -1,3 +1,5 @@
+//! Turns become the bytes of FORMAT.md and are read back from them.
+
 use model::{Offset, PartitionId, Sample, SeriesRef, TenantId};
 use proptest::prelude::*;
 
