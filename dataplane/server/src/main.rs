@@ -1,23 +1,41 @@
 //! `wellhead`: loads the configuration, starts the node, waits for a signal. Everything it starts stands in [`node`].
 
+mod clock;
 mod config;
 mod data_dir;
+mod http;
+mod inflight;
 mod logging;
 mod metrics;
+mod node;
+mod plan;
+mod self_scrape;
+mod signals;
+
+use std::process::ExitCode;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-fn main() {
+/// Status 2 is a configuration that cannot be used, 1 a node that could not start or failed.
+fn main() -> ExitCode {
     let loaded = match config::load(std::env::args_os(), std::env::vars()) {
         Ok(loaded) => loaded,
         Err(error) => {
             eprintln!("wellhead: {error}");
-            std::process::exit(2);
+            return ExitCode::from(2);
         }
     };
-    let _level = logging::start(&loaded.options.log);
+    let level = logging::start(&loaded.options.log);
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
+    }
+    match node::run(loaded, level) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(reason) => {
+            tracing::error!("{reason}");
+            eprintln!("wellhead: {reason}");
+            ExitCode::FAILURE
+        }
     }
 }

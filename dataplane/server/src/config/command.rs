@@ -67,6 +67,8 @@ fn command() -> Command {
             .after_help(AFTER_HELP)
             .max_term_width(120)
             .next_line_help(true)
+            // As in Go programs, the last of several wins: wrappers append their own.
+            .args_override_self(true)
             .arg(file),
         |command, setting| {
             let help = match setting.default {

@@ -29,7 +29,7 @@ fn the_defaults_are_a_whole_system() {
     let loaded = load_from(&[], &[], "").unwrap();
     assert!(loaded.options.kafka.addresses.is_empty() && loaded.warnings.is_empty());
     assert_eq!((loaded.options.http.port, loaded.options.broker.port), (8080, 9092));
-    assert_eq!(loaded.options.kafka.group, loaded.options.instance_id);
+    assert_eq!(loaded.options.kafka.group, "wellhead-0");
 }
 
 #[test]

@@ -12,7 +12,7 @@ mod value;
 
 pub use command::load;
 pub use options::*;
-pub use settings::{Setting, environment_name, setting, settings, yaml_path};
+pub use settings::{environment_name, settings, yaml_path};
 
 use std::collections::BTreeMap;
 use std::fmt;

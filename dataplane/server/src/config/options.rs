@@ -34,7 +34,6 @@ pub struct Options {
     pub cpus: Option<Vec<usize>>,
     pub shards: Option<usize>,
     pub memory_limit_bytes: Option<u64>,
-    pub instance_id: String,
     pub identity: IdentityMode,
     pub self_monitoring: Option<SelfMonitoring>,
     pub http: HttpOptions,
@@ -201,7 +200,6 @@ impl Options {
             })?,
             wal_bytes_max: read.parsed("wal.size-limit", parse_bytes)?,
             query: query(&read)?,
-            instance_id,
         })
     }
 }
@@ -269,7 +267,7 @@ fn kafka(read: &Reader<'_>, instance_id: &str) -> Result<KafkaSettings, ConfigEr
     let addresses = read.text(&name("address"));
     let addresses: Vec<String> =
         addresses.split(',').map(str::trim).filter(|seed| !seed.is_empty()).map(str::to_owned).collect();
-    if addresses.iter().any(|seed| !seed.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok())) {
+    if addresses.iter().any(|seed| seed.rsplit_once(':').is_none_or(|(_, port)| port.parse::<u16>().is_err())) {
         return Err(read.refuse(&name("address"), "write HOST:PORT, several separated by commas"));
     }
     let topic = read.parsed(&name("topic"), |text| {

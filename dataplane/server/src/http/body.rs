@@ -9,10 +9,16 @@ use hyper::body::{Body, Incoming};
 /// Why a body was not taken.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum BodyError {
-    TooLarge { bytes_max: usize },
-    TooSlow { time_max: Duration },
+    TooLarge {
+        bytes_max: usize,
+    },
+    TooSlow {
+        time_max: Duration,
+    },
     /// The client went away or broke HTTP.
-    Broken { reason: String },
+    Broken {
+        reason: String,
+    },
 }
 
 /// Reads the whole body. What the client *claims* as length is refused early but never allocated.

@@ -1,7 +1,7 @@
 //! Who a request belongs to.
 
-use hyper::header::HeaderMap;
 use hyper::StatusCode;
+use hyper::header::HeaderMap;
 use model::TenantId;
 
 use super::answer::{Answer, text};

@@ -75,7 +75,7 @@ pub async fn serve<H, F>(
     socket: TcpListener,
     handle: Rc<H>,
     head_timeout: Duration,
-    mut stop: watch::Receiver<bool>,
+    stop: watch::Receiver<bool>,
     grace: Duration,
 ) -> io::Result<()>
 where
@@ -84,11 +84,12 @@ where
 {
     let listener = tokio::net::TcpListener::from_std(socket)?;
     let mut connections = tokio::task::JoinSet::new();
+    let mut stopping = stop.clone();
     loop {
         while connections.try_join_next().is_some() {}
         let has_room = connections.len() < CONNECTIONS_PER_CORE_MAX;
         tokio::select! {
-            _ = stop.wait_for(|is_stopping| *is_stopping) => break,
+            _ = stopping.wait_for(|is_stopping| *is_stopping) => break,
             _ = connections.join_next(), if !has_room => {}
             accepted = listener.accept(), if has_room => match accepted {
                 Ok((stream, _)) => {

@@ -5,8 +5,15 @@
 
 mod answer;
 mod body;
+mod identity;
 mod listener;
+mod push;
+mod queries;
+mod routes;
+mod service;
+mod status;
 
-pub use answer::{Answer, text};
-pub use body::{BodyError, read_body};
+pub use answer::Answer;
 pub use listener::{Listeners, serve};
+pub use routes::answer;
+pub use service::Service;

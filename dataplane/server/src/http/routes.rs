@@ -26,7 +26,7 @@ pub async fn answer(service: Rc<Service>, request: Request<Incoming>) -> Answer 
         Endpoint::Index => text(StatusCode::OK, INDEX),
         Endpoint::Healthy => text(StatusCode::OK, "wellhead is alive"),
         Endpoint::Ready => status::ready(&service.node),
-        Endpoint::Metrics => status::metrics(&service.node),
+        Endpoint::Metrics => status::metrics(&service.node).await,
         Endpoint::Config => status::config(&service.node),
         Endpoint::LogLevel => status::log_level(&service.node, &request),
     }

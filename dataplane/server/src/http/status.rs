@@ -15,8 +15,8 @@ pub fn ready(node: &Node) -> Answer {
 }
 
 /// The metrics of all parts.
-pub fn metrics(node: &Node) -> Answer {
-    answer::of(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", node.metrics().to_text())
+pub async fn metrics(node: &Node) -> Answer {
+    answer::of(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", node.metrics().await.to_text())
 }
 
 /// The configuration in force as the YAML file that would give it.
@@ -78,7 +78,8 @@ mod tests {
         std::io::Write::write_all(&mut file, yaml.as_bytes()).unwrap();
         let flag = format!("--config.file={}", file.path().display());
         let again = crate::config::load(["wellhead".into(), flag.into()], []).unwrap();
-        let texts = |values: &Values| values.iter().map(|(name, value)| (*name, value.text.clone())).collect::<Vec<_>>();
+        let texts =
+            |values: &Values| values.iter().map(|(name, value)| (*name, value.text.clone())).collect::<Vec<_>>();
         assert_eq!(texts(&again.values), texts(&loaded.values), "{yaml}");
     }
 }

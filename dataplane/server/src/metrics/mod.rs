@@ -1,5 +1,10 @@
 //! The text exposition of everything the node counts. Components keep plain counters; only this folder knows metric names.
 
+mod broker;
 mod exposition;
+mod latency;
+mod page;
+mod process;
 
-pub use exposition::{Exposition, Kind};
+pub use exposition::{Exposition, Kind, Line};
+pub use latency::Latencies;

@@ -1,0 +1,71 @@
+//! A node: what all its threads share, and how it is put together, watched and stopped.
+//!
+//! `start` is the order of assembly, `embedded` the broker inside, `shard` one core's two threads, `stop` the way down.
+
+mod companion;
+mod embedded;
+mod readiness;
+mod shard;
+mod slots;
+mod start;
+mod storage;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use broker::BrokerHandle;
+use ingest::consumer::ShardHandle;
+use ingest::distributor::DistributorCounters;
+use kafka::{ProducerCounters, TopicInfo};
+use query::QueryPool;
+use query::api::ApiOptions;
+
+use crate::config::{Options, Values};
+use crate::inflight::Budget;
+use crate::logging::LogLevel;
+use crate::metrics::Latencies;
+
+pub use start::run;
+
+use storage::NodeStorage;
+
+/// Shared by all threads of a node; everything in it may be read at any time.
+pub struct Node {
+    pub options: Options,
+    pub values: Values,
+    pub log_level: LogLevel,
+    pub topic: TopicInfo,
+    pub http_address: SocketAddr,
+    /// Where Kafka is: the embedded broker, or the configured seeds.
+    pub kafka_address: String,
+    pub broker: Option<BrokerHandle>,
+    pub shards: Vec<ShardHandle>,
+    pub cores: Vec<Core>,
+    pub queries: QueryPool,
+    pub storage: NodeStorage,
+    pub api: ApiOptions,
+    pub inflight: Budget,
+    pub started_unix_ms: i64,
+    is_stopping: AtomicBool,
+}
+
+/// What one companion counts.
+#[derive(Clone)]
+pub struct Core {
+    pub distributor: Arc<DistributorCounters>,
+    pub producer: Arc<ProducerCounters>,
+    pub latencies: Arc<Latencies>,
+}
+
+impl Node {
+    /// From here on `/ready` is red, so that load balancers look elsewhere.
+    pub fn begin_stop(&self) {
+        self.is_stopping.store(true, Ordering::Release);
+    }
+
+    #[must_use]
+    pub fn is_stopping(&self) -> bool {
+        self.is_stopping.load(Ordering::Acquire)
+    }
+}

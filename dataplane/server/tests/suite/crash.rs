@@ -1,0 +1,137 @@
+//! The crash test: writers run, the process is killed with SIGKILL at random moments, and in the end every acknowledged
+//! sample is there once, and nothing that was never sent.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use crate::client::{self, Series};
+use crate::start::Node;
+
+const KILLS: usize = 20;
+const WRITERS: usize = 3;
+const SERIES_PER_WRITER: usize = 40;
+/// A kill falls at a random moment of this span after the node is ready.
+const LIFE_MS_MAX: u64 = 1200;
+
+/// What a writer did, by the sample's time: (value, was it acknowledged).
+type Sent = BTreeMap<i64, (f64, bool)>;
+
+/// A small generator (splitmix64), so that the seed alone decides the moments.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, end: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (z ^ (z >> 31)) % end
+    }
+}
+
+fn now_ms() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as i64
+}
+
+/// Sends one sample per series and round, never the same twice, to whatever address the node has now.
+fn write(writer: usize, address: &Mutex<Option<SocketAddr>>, is_over: &AtomicBool) -> Sent {
+    let mut sent = Sent::new();
+    let mut last_ms = 0;
+    while !is_over.load(Ordering::Relaxed) {
+        let Some(address) = *address.lock().unwrap() else {
+            std::thread::sleep(Duration::from_millis(1));
+            continue;
+        };
+        let timestamp_ms = now_ms().max(last_ms + 1);
+        last_ms = timestamp_ms;
+        let value = sent.len() as f64;
+        let series: Vec<Series<'_>> = (0..SERIES_PER_WRITER)
+            .map(|series| {
+                let labels = vec![
+                    ("__name__", "crash".to_owned()),
+                    ("series", series.to_string()),
+                    ("writer", writer.to_string()),
+                ];
+                (labels, vec![(timestamp_ms, value)])
+            })
+            .collect();
+        let answer = client::push(address, None, &client::push_body(&series));
+        let is_acknowledged = answer.is_ok_and(|answer| answer.status / 100 == 2);
+        sent.insert(timestamp_ms, (value, is_acknowledged));
+    }
+    sent
+}
+
+/// Every series of a writer against what was sent. Gives the number of stored samples.
+fn check_writer(node: &Node, writer: usize, sent: &Sent) -> usize {
+    let query = client::encoded(&format!("crash{{writer=\"{writer}\"}}[1h]"));
+    let data = node.query(&format!("/prometheus/api/v1/query?query={query}"));
+    let series = data["result"].as_array().unwrap();
+    assert_eq!(series.len(), SERIES_PER_WRITER, "series of writer {writer}");
+    let mut stored = 0;
+    for one in series {
+        let labels = &one["metric"];
+        let mut found = BTreeSet::new();
+        for point in one["values"].as_array().unwrap() {
+            let timestamp_ms = (point[0].as_f64().unwrap() * 1000.0).round() as i64;
+            let value: f64 = point[1].as_str().unwrap().parse().unwrap();
+            let expected = sent.get(&timestamp_ms).map(|(value, _)| *value);
+            assert_eq!(expected, Some(value), "{labels} at {timestamp_ms}: this was never sent");
+            assert!(found.insert(timestamp_ms), "{labels} at {timestamp_ms}: there twice");
+        }
+        for (timestamp_ms, (_, is_acknowledged)) in sent {
+            let is_lost = *is_acknowledged && !found.contains(timestamp_ms);
+            assert!(!is_lost, "{labels} at {timestamp_ms}: acknowledged and lost");
+        }
+        stored += found.len();
+    }
+    stored
+}
+
+#[test]
+fn nothing_acknowledged_is_lost_and_nothing_is_there_twice() {
+    let seed = std::env::var("WELLHEAD_TEST_SEED").ok().and_then(|seed| seed.parse().ok());
+    let seed = seed.unwrap_or_else(|| now_ms() as u64);
+    println!("seed: WELLHEAD_TEST_SEED={seed}");
+    let mut random = Random(seed);
+    let folder = tempfile::tempdir().unwrap();
+    let data_dir = folder.path().join("data");
+    let address = Arc::new(Mutex::new(None));
+    let is_over = Arc::new(AtomicBool::new(false));
+    let writers: Vec<_> = (0..WRITERS)
+        .map(|writer| {
+            let (address, is_over) = (address.clone(), is_over.clone());
+            std::thread::spawn(move || write(writer, &address, &is_over))
+        })
+        .collect();
+    for _ in 0..KILLS {
+        let node = Node::start(&data_dir, &["--shards=2", "--broker.partitions=5"]);
+        *address.lock().unwrap() = Some(node.http);
+        std::thread::sleep(Duration::from_millis(random.below(LIFE_MS_MAX)));
+        assert_eq!(node.metric("wellhead_head_equal_samples_total"), 0.0, "a sample was applied twice");
+        *address.lock().unwrap() = None;
+        node.kill();
+    }
+    let node = Node::start(&data_dir, &[]);
+    *address.lock().unwrap() = Some(node.http);
+    std::thread::sleep(Duration::from_millis(300));
+    is_over.store(true, Ordering::Relaxed);
+    let sent: Vec<Sent> = writers.into_iter().map(|writer| writer.join().unwrap()).collect();
+    node.wait_until("all partitions are consumed", |node| node.metric("wellhead_consumer_lag_records") == 0.0);
+    let mut stored = 0;
+    for (writer, sent) in sent.iter().enumerate() {
+        stored += check_writer(&node, writer, sent);
+    }
+    let acknowledged: usize =
+        sent.iter().flat_map(BTreeMap::values).filter(|(_, is_acknowledged)| *is_acknowledged).count();
+    let unanswered: usize = sent.iter().map(BTreeMap::len).sum::<usize>() - acknowledged;
+    println!("{KILLS} kills: {acknowledged} pushes acknowledged, {unanswered} not, {stored} samples stored");
+    assert!(acknowledged > KILLS, "the writers got through");
+    assert_eq!(node.metric("wellhead_head_equal_samples_total"), 0.0, "a sample was applied twice");
+    assert_eq!(node.metric("cortex_ingest_storage_reader_missed_records_total"), 0.0);
+    assert_eq!(node.metric("cortex_discarded_samples_total"), 0.0);
+    assert!(node.stop().success());
+}
