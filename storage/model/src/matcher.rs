@@ -70,11 +70,24 @@ impl Matcher {
 }
 
 fn compile(pattern: &str) -> Result<Regex, MatcherError> {
+    let refused = |reason: String| MatcherError { pattern: pattern.to_owned(), reason };
+    let syntax = syntax::Config::new().dot_matches_new_line(true);
+    // Alone first: `a)|(b` would fit into the group below and escape from its anchors.
+    syntax::parse_with(pattern, &syntax).map_err(|error| refused(sentence(&error.to_string())))?;
     Regex::builder()
         .configure(Regex::config().nfa_size_limit(Some(REGEX_BYTES_MAX)))
-        .syntax(syntax::Config::new().dot_matches_new_line(true))
+        .syntax(syntax)
         .build(&format!("^(?:{pattern})$"))
-        .map_err(|error| MatcherError { pattern: pattern.to_owned(), reason: error.to_string() })
+        .map_err(|error| match error.size_limit() {
+            Some(bytes) => refused(format!("it compiles to more than {bytes} bytes")),
+            None => refused(error.to_string()),
+        })
+}
+
+/// Syntax errors come as a drawing of the pattern, whose last line says what is wrong.
+fn sentence(drawing: &str) -> String {
+    let last = drawing.lines().last().unwrap_or_default();
+    last.strip_prefix("error: ").unwrap_or(last).to_owned()
 }
 
 impl PartialEq for Matcher {
@@ -120,7 +133,14 @@ mod tests {
 
     #[test]
     fn bad_expressions_are_refused() {
-        assert!(Matcher::new("l", MatchOp::Regex, "a(").is_err());
-        assert!(Matcher::new("l", MatchOp::Regex, "(a{1000}){1000}").is_err());
+        for (pattern, reason) in [
+            ("a(", "unclosed group"),
+            ("a)", "unopened group"),
+            ("a)|(b", "unopened group"),
+            ("[b-a]", "invalid character class range, the start must be <= the end"),
+            ("(a{1000}){1000}", "it compiles to more than 10485760 bytes"),
+        ] {
+            assert_eq!(Matcher::new("l", MatchOp::Regex, pattern).unwrap_err().reason, reason);
+        }
     }
 }

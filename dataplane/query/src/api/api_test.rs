@@ -223,11 +223,11 @@ fn wrong_parameters_are_named() {
 fn evaluation_fails_in_prometheus_words() {
     let (status, body) = ask("query", "query=up%2Bon(job)up");
     assert!(status == 422 && body.contains(r#""errorType":"execution","error":"found duplicate series"#), "{body}");
-    refuse("query", "query=up&timeout=0", 503, "timeout", "query timed out in expression evaluation");
+    refuse("query", "query=up&timeout=0", 503, "timeout", "query timed out in query queue");
     let gone = watch();
     gone.cancel();
     let (status, body) = text(ask_with(&options(), &gone, "query", "query=up"));
-    assert!(status == 499 && body.contains("\"canceled\",\"error\":\"query was canceled in"), "{body}");
+    assert!(status == 499 && body.contains("\"canceled\",\"error\":\"query was canceled in query queue"), "{body}");
     for endpoint in ["labels", "label/job/values", "series"] {
         let (status, body) = text(ask_with(&options(), &gone, endpoint, "match[]=up"));
         assert!(status == 499 && body.contains("canceled"), "{endpoint} {body}");

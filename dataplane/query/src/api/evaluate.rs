@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use promql::{Answer, Engine, EngineOptions, Interrupt, QueryContext, QueryError, QueryResult, RangeTimes, Severity};
+use promql::{Answer, Engine, EngineOptions, QueryContext, QueryError, QueryResult, RangeTimes, Severity};
 
 use super::answer::Body;
 use super::json::{push_labels, push_scalar_timestamp, push_scalar_value, push_text_html, push_timestamp, push_value};
@@ -41,11 +41,7 @@ impl Common {
         let querier = Querier { storage, tenant: call.tenant, scope: &scope };
         let context = QueryContext { select: &querier, interrupt: &|| self.watch.interrupt() };
         if let Some(interrupt) = self.watch.interrupt() {
-            // The time was spent in the queue.
-            return Err(Failure::query(&match interrupt {
-                Interrupt::TimedOut => QueryError::TimedOut,
-                Interrupt::Canceled => QueryError::Canceled,
-            }));
+            return Err(Failure::queued(interrupt));
         }
         let answer = evaluate(&self.engine, context).map_err(|error| Failure::query(&error))?;
         encode(answer, call.params.get("query"), self.limit, options.answer_bytes_max)

@@ -1,6 +1,6 @@
 //! Answers that are errors: Prometheus' error types with their HTTP status.
 
-use promql::QueryError;
+use promql::{Interrupt, QueryError};
 
 use super::answer::{ApiAnswer, JSON};
 use super::json::push_text_html;
@@ -85,6 +85,15 @@ impl Failure {
             QueryError::Storage(_) => FailureKind::Internal,
         };
         Self { kind, message: error.to_string() }
+    }
+
+    /// The query never began: all of its time was spent in the queue, or the client left it there.
+    pub(super) fn queued(interrupt: Interrupt) -> Self {
+        let (kind, what) = match interrupt {
+            Interrupt::TimedOut => (FailureKind::Timeout, "timed out"),
+            Interrupt::Canceled => (FailureKind::Canceled, "was canceled"),
+        };
+        Self { kind, message: format!("query {what} in query queue") }
     }
 
     /// What the storage says about a look-up.
