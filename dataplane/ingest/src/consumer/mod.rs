@@ -9,6 +9,8 @@ mod handover;
 pub use handover::{BatchSink, BatchSource, Handed, RawBatch};
 
 mod state;
+#[cfg(test)]
+mod state_test;
 pub use state::{Health, LoopCounters, NotReady, PartitionSnapshot, PartitionState};
 
 mod reply;
@@ -28,6 +30,8 @@ mod shard;
 mod shard_fixture;
 #[cfg(test)]
 mod shard_test;
+#[cfg(test)]
+mod story_test;
 pub use quarantine::{QuarantineReader, Quarantined, quarantine_path};
 pub use shard::{Pause, ShardError, ShardLoop, ShardOptions};
 
@@ -35,6 +39,8 @@ mod commits;
 mod fetching;
 mod partition;
 mod start;
+#[cfg(test)]
+mod start_test;
 mod watcher;
 pub use commits::CommitStamp;
 pub use fetching::{FetchOptions, Fetching, FetchingError};
