@@ -1,3 +1,5 @@
+//! Where a partition is consumed from: its own progress, the group's commit, or the configured position.
+
 use futures_lite::future::block_on;
 use model::{Offset, PartitionId};
 use tsdb::store::PartitionMarks;

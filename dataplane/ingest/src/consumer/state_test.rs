@@ -1,3 +1,5 @@
+//! The published state of partitions: when a reader stops waiting, what counts as lag, what readiness says.
+
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
