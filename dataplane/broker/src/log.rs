@@ -23,6 +23,8 @@ mod window;
 #[cfg(test)]
 mod crash_test;
 #[cfg(test)]
+mod log_fixture;
+#[cfg(test)]
 mod log_test;
 
 use std::cell::RefCell;

@@ -17,6 +17,8 @@ mod shapes;
 #[cfg(test)]
 mod garbage_test;
 #[cfg(test)]
+mod request_fixture;
+#[cfg(test)]
 mod versions_test;
 
 use std::io;

@@ -5,7 +5,9 @@ use std::cell::RefCell;
 use disk::{SimDisk, Unsynced};
 use futures_lite::future::{block_on, zip};
 
-use super::log_test::{batch, begin_fetch, commit, committed, fetch_partition, options, produce, read_all, with_log};
+use super::log_fixture::{
+    batch, begin_fetch, commit, committed, fetch_partition, options, produce, read_all, with_log,
+};
 use crate::batch::BatchHeader;
 use crate::handle::BrokerHandle;
 

@@ -14,7 +14,7 @@ use tokio::time::timeout;
 
 use super::Server;
 use super::api;
-use super::frame::{Frame, FrameEnd, read_body, read_len};
+use super::frame::{Frame, FrameEnd, read_body, read_first, read_len};
 use crate::counters::{RefusalReason, add};
 use crate::handle::permits_of;
 use crate::limits::CONNECTION_REQUESTS_MAX;
@@ -109,16 +109,15 @@ async fn wait_for_len(
     reader: &mut OwnedReadHalf,
     queue: &mpsc::Sender<Pending>,
 ) -> Result<usize, FrameEnd> {
-    loop {
-        match timeout(server.options.idle_max, reader.readable()).await {
-            Ok(Ok(())) => break,
-            Ok(Err(_)) => return Err(FrameEnd::Closed),
+    let first = loop {
+        match timeout(server.options.idle_max, read_first(reader)).await {
+            Ok(first) => break first?,
             // Somebody waits for an answer: that is not idle.
             Err(_) if queue.capacity() < queue.max_capacity() => {}
             Err(_) => return Err(FrameEnd::Closed),
         }
-    }
-    timeout(server.options.transfer_max, read_len(reader)).await.unwrap_or(Err(FrameEnd::Closed))
+    };
+    timeout(server.options.transfer_max, read_len(reader, first)).await.unwrap_or(Err(FrameEnd::Closed))
 }
 
 async fn read_request(

@@ -26,10 +26,20 @@ pub(super) enum FrameEnd {
     TooShort,
 }
 
-/// Reads the length before a frame. Waits for as long as nothing comes.
-pub(super) async fn read_len(reader: &mut (impl AsyncRead + Unpin)) -> Result<usize, FrameEnd> {
-    let claimed = reader.read_i32().await.map_err(|_| FrameEnd::Closed)?;
-    match usize::try_from(claimed) {
+/// Waits for the first byte of a frame. Nothing is lost when the wait is given up.
+pub(super) async fn read_first(reader: &mut (impl AsyncRead + Unpin)) -> Result<u8, FrameEnd> {
+    let mut first = [0];
+    match reader.read(&mut first).await {
+        Ok(1) => Ok(first[0]),
+        _ => Err(FrameEnd::Closed),
+    }
+}
+
+/// Reads the rest of the length before a frame.
+pub(super) async fn read_len(reader: &mut (impl AsyncRead + Unpin), first: u8) -> Result<usize, FrameEnd> {
+    let mut claimed = [first, 0, 0, 0];
+    reader.read_exact(&mut claimed[1..]).await.map_err(|_| FrameEnd::Closed)?;
+    match usize::try_from(i32::from_be_bytes(claimed)) {
         Ok(len) if len > FRAME_BYTES_MAX => Err(FrameEnd::TooLarge),
         Ok(len) if len >= REQUEST_BYTES_MIN => Ok(len),
         _ => Err(FrameEnd::TooShort),
@@ -152,7 +162,8 @@ mod tests {
     fn check(wire: &[u8], expected: Result<&[u8], FrameEnd>) {
         let mut reader = wire;
         let read = block_on(async {
-            let len = read_len(&mut reader).await?;
+            let first = read_first(&mut reader).await?;
+            let len = read_len(&mut reader, first).await?;
             read_body(&mut reader, len).await
         });
         assert_eq!(read.as_deref().map_err(|end| *end), expected);

@@ -1,0 +1,115 @@
+//! What only the embedded broker is asked: starts again, limits of connections, counters, a clean end.
+
+use std::io::Read;
+use std::net::TcpStream;
+use std::time::Duration;
+
+use broker::{AutoCreate, BrokerOptions, LogBudget, RefusalReason};
+use futures_lite::future::block_on;
+use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
+use kafka_protocol::messages::*;
+use kafka_protocol::records::Compression;
+
+use crate::broker::{Broker, Embedded};
+use crate::wire::{Wire, batch, name, now_ms};
+
+fn embedded(options: BrokerOptions) -> Broker {
+    Broker::Embedded(Embedded::start(options))
+}
+
+#[test]
+fn everything_is_there_after_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let now = now_ms();
+    let mut identity = None;
+    for start in 0..3 {
+        let options = BrokerOptions { segment_bytes_max: 2_000, ..BrokerOptions::default() };
+        let broker = Broker::Embedded(Embedded::start_in(dir.path(), options));
+        let mut wire = Wire::connect(&broker);
+        if start == 0 {
+            wire.create_topic("kept", 2);
+        }
+        let wanted = MetadataRequestTopic::default().with_name(Some(name("kept")));
+        let response = wire.call(12, &MetadataRequest::default().with_topics(Some(vec![wanted])));
+        let found = (response.cluster_id.clone(), response.topics[0].topic_id);
+        assert_eq!(*identity.get_or_insert(found.clone()), found, "the log is the same one");
+        for round in 0..10 {
+            let produced = wire.produce(9, ("kept", found.1), 1, batch(Compression::Lz4, &[now, now]));
+            assert_eq!(produced.base_offset, 2 * (10 * start + round));
+        }
+    }
+}
+
+#[test]
+fn connections_are_limited_and_idle_ones_closed() {
+    let idle_max = Duration::from_millis(200);
+    let broker = embedded(BrokerOptions { connections_max: 3, idle_max, ..BrokerOptions::default() });
+    let mut wires: Vec<Wire> = (0..3).map(|_| Wire::connect(&broker)).collect();
+    for wire in &mut wires {
+        wire.versions::<MetadataRequest>();
+    }
+    let mut refused = TcpStream::connect(broker.address()).unwrap();
+    refused.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    assert!(matches!(refused.read(&mut [0; 4]), Ok(0) | Err(_)));
+    let Broker::Embedded(embedded) = &broker else { unreachable!() };
+    let values = embedded.handle.counters().read();
+    assert_eq!(values.refusals[RefusalReason::ConnectionLimit as usize], 1);
+    assert_eq!(values.connections_open, 3);
+    for wire in &mut wires {
+        assert!(wire.frame().is_none(), "an idle connection is closed");
+    }
+    Wire::connect(&broker).versions::<MetadataRequest>();
+}
+
+#[test]
+fn a_full_log_says_so_in_kafkas_words() {
+    let broker = embedded(BrokerOptions { log_budget: LogBudget::Bytes(300_000), ..BrokerOptions::default() });
+    let mut wire = Wire::connect(&broker);
+    let id = wire.create_topic("full", 1);
+    let now = now_ms();
+    let records = batch(Compression::None, &[now; 100]);
+    let mut written = 0;
+    let refused = loop {
+        let response = wire.produce(9, ("full", id), 0, records.clone());
+        if response.error_code != 0 {
+            break response;
+        }
+        written += 1;
+    };
+    assert_eq!((refused.error_code, refused.error_message.as_deref()), (56, Some("the log has no space left")));
+    assert!(written >= 10, "{written}");
+    let Broker::Embedded(embedded) = &broker else { unreachable!() };
+    let values = embedded.handle.counters().read();
+    assert_eq!(values.refusals[RefusalReason::NoSpace as usize], 1);
+    assert_eq!((values.produced_batches, values.produced_records), (written, 100 * written));
+    assert!(values.log_bytes <= 300_000 && values.syncs >= written && values.requests > written);
+    assert_eq!(block_on(embedded.handle.offsets()).unwrap()[0].1[0].high_watermark as u64, 100 * written);
+}
+
+#[test]
+fn unknown_topics_are_made_where_that_is_wanted() {
+    let options = BrokerOptions { auto_create: AutoCreate::On, default_partitions: 4, ..BrokerOptions::default() };
+    for (options, expected) in [(options, (0, 4)), (BrokerOptions::default(), (3, 0))] {
+        let broker = embedded(options);
+        let wanted = MetadataRequestTopic::default().with_name(Some(name("wanted")));
+        let request = MetadataRequest::default().with_topics(Some(vec![wanted]));
+        let response = Wire::connect(&broker).call(9, &request);
+        assert_eq!((response.topics[0].error_code, response.topics[0].partitions.len()), expected);
+    }
+}
+
+#[test]
+fn a_stop_ends_waiting_fetches_and_refuses_what_comes_later() {
+    let mut embedded = Embedded::start(BrokerOptions::default());
+    let broker = Broker::Foreign(embedded.address.to_string());
+    let mut wire = Wire::connect(&broker);
+    let id = wire.create_topic("stopped", 1);
+    let partition = fetch_request::FetchPartition::default().with_partition_max_bytes(1_000);
+    let topic = fetch_request::FetchTopic::default().with_topic_id(id).with_partitions(vec![partition]);
+    let request = FetchRequest::default().with_max_wait_ms(600_000).with_min_bytes(1).with_session_epoch(-1);
+    wire.send(13, &request.with_max_bytes(1_000).with_replica_id(BrokerId(-1)).with_topics(vec![topic]));
+    std::thread::sleep(Duration::from_millis(50));
+    embedded.stop();
+    assert!(wire.frame().is_none());
+    assert!(TcpStream::connect(embedded.address).is_err());
+}
