@@ -1,0 +1,5 @@
+//! The consumer against the real embedded broker, both on one thread: from a produced record to an answer, over restarts,
+//! other logs, outages and retention.
+
+mod consume;
+mod world;
