@@ -19,10 +19,7 @@ CODECS = ['none', 'gzip', 'snappy', 'lz4', 'zstd']
 LARGE_BYTES = 15_000_000
 CALL_SECONDS = 20
 COMMON = {'bootstrap.servers': ADDRESS, 'socket.timeout.ms': 10_000}
-
-
-def admin():
-    return AdminClient(COMMON)
+ADMIN = AdminClient(COMMON)
 
 
 def consumer(group, **more):
@@ -60,14 +57,14 @@ def produce(partition, records, **more):
 
 
 def creates_a_topic():
-    admin().create_topics([NewTopic(TOPIC, PARTITIONS, 1)])[TOPIC].result(CALL_SECONDS)
+    ADMIN.create_topics([NewTopic(TOPIC, PARTITIONS, 1)])[TOPIC].result(CALL_SECONDS)
     deadline = time.monotonic() + CALL_SECONDS
-    while TOPIC not in (topics := admin().list_topics(timeout=CALL_SECONDS).topics):
+    while TOPIC not in (topics := ADMIN.list_topics(timeout=CALL_SECONDS).topics):
         assert time.monotonic() < deadline, 'the topic does not appear'
         time.sleep(0.1)
     assert len(topics[TOPIC].partitions) == PARTITIONS
     try:
-        admin().create_topics([NewTopic(TOPIC, PARTITIONS, 1)])[TOPIC].result(CALL_SECONDS)
+        ADMIN.create_topics([NewTopic(TOPIC, PARTITIONS, 1)])[TOPIC].result(CALL_SECONDS)
     except KafkaException as error:
         assert error.args[0].name() == 'TOPIC_ALREADY_EXISTS', error
     else:
@@ -116,13 +113,13 @@ def offsets_of_a_group_without_members_are_kept():
     finally:
         writer.close()
     request = ConsumerGroupTopicPartitions(group, [TopicPartition(TOPIC, 0)])
-    listed = admin().list_consumer_group_offsets([request])[group].result(CALL_SECONDS)
+    listed = ADMIN.list_consumer_group_offsets([request])[group].result(CALL_SECONDS)
     assert listed.topic_partitions[0].offset == 7
 
 
 def configuration_is_told():
     resource = ConfigResource(ResourceType.TOPIC, TOPIC)
-    config = admin().describe_configs([resource])[resource].result(CALL_SECONDS)
+    config = ADMIN.describe_configs([resource])[resource].result(CALL_SECONDS)
     assert int(config['max.message.bytes'].value) >= 16_000_000, config['max.message.bytes']
 
 
@@ -156,14 +153,14 @@ def kcat_writes_and_reads():
 
 def an_unknown_topic_is_an_error():
     unknown = 'unknown-' + uuid.uuid4().hex[:8]
-    found = admin().list_topics(unknown, timeout=CALL_SECONDS).topics[unknown]
+    found = ADMIN.list_topics(unknown, timeout=CALL_SECONDS).topics[unknown]
     assert found.error is not None and found.error.name() == 'UNKNOWN_TOPIC_OR_PART', found.error
 
 
 def deletes_a_topic():
-    admin().delete_topics([TOPIC])[TOPIC].result(CALL_SECONDS)
+    ADMIN.delete_topics([TOPIC])[TOPIC].result(CALL_SECONDS)
     deadline = time.monotonic() + CALL_SECONDS
-    while TOPIC in admin().list_topics(timeout=CALL_SECONDS).topics:
+    while TOPIC in ADMIN.list_topics(timeout=CALL_SECONDS).topics:
         assert time.monotonic() < deadline, 'the topic stays'
         time.sleep(0.1)
 

@@ -126,12 +126,23 @@ impl Wire {
             let response = self.call_newest(&request.with_allow_auto_topic_creation(false));
             let found = &response.topics[0];
             let are_led = found.partitions.iter().all(|partition| partition.error_code == 0);
-            if found.error_code == 0 && found.partitions.len() == partition_count as usize && are_led {
+            let is_known = found.error_code == 0 && found.partitions.len() == partition_count as usize && are_led;
+            // Apache Kafka tells of a leader before that leader knows.
+            if is_known && (0..partition_count).all(|partition| self.is_led(topic, partition)) {
                 return found.topic_id;
             }
             std::thread::sleep(Duration::from_millis(50));
         }
         panic!("{topic} did not come up");
+    }
+
+    fn is_led(&mut self, topic: &str, partition: i32) -> bool {
+        let wanted = list_offsets_request::ListOffsetsPartition::default();
+        let wanted = wanted.with_partition_index(partition).with_timestamp(-1);
+        let wanted =
+            list_offsets_request::ListOffsetsTopic::default().with_name(name(topic)).with_partitions(vec![wanted]);
+        let request = ListOffsetsRequest::default().with_replica_id(BrokerId(-1)).with_topics(vec![wanted]);
+        self.call(4, &request).topics[0].partitions[0].error_code == 0
     }
 
     /// Produces the records of one partition.

@@ -3,14 +3,23 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use disk::PlainDisk;
+use futures_lite::future::block_on;
+use model::{Offset, PartitionId};
+use tsdb::recovery::{FramePlace, Replay, replay, survey};
+use tsdb::wal::{Malformed, Section};
+
 use crate::client::{self, Series};
 use crate::start::Node;
 
+/// `WELLHEAD_TEST_KILLS` overrides it.
 const KILLS: usize = 20;
+const PARTITIONS: u32 = 5;
 const WRITERS: usize = 3;
 const SERIES_PER_WRITER: usize = 40;
 /// A kill falls at a random moment of this span after the node is ready.
@@ -91,6 +100,52 @@ fn check_writer(node: &Node, writer: usize, sent: &Sent) -> usize {
     stored
 }
 
+/// The offset ranges of the WAL's frames, by partition and in the order of recovery.
+#[derive(Default)]
+struct Ranges(BTreeMap<PartitionId, Vec<(Offset, Offset)>>);
+
+impl Replay for Ranges {
+    type Error = Malformed;
+
+    fn section(&mut self, _: FramePlace, section: Section<'_>) -> Result<(), Malformed> {
+        match section {
+            Section::Progress(progress) => {
+                self.0.entry(progress.partition).or_default().push((progress.first, progress.next));
+            }
+            Section::Reset(reset) => panic!("nobody ordered {reset:?}"),
+            Section::Definitions(_) | Section::Samples(_) | Section::Identity(_) => {}
+        }
+        Ok(())
+    }
+}
+
+/// Every partition's ranges lie end to end from 0 on: no offset was applied twice, none passed over. Gives the number of
+/// ranges and of offsets.
+fn check_log(root: &Path) -> (usize, i64) {
+    let mut ranges = Ranges::default();
+    block_on(async {
+        let found = survey(&PlainDisk, root).await.unwrap();
+        replay(&PlainDisk, &found, &|_| true, &mut ranges).await.unwrap();
+    });
+    let (mut range_count, mut offset_count) = (0, 0);
+    for (partition, ranges) in &ranges.0 {
+        let mut next = Offset(0);
+        for (first, end) in ranges {
+            assert_eq!(*first, next, "partition {partition}: a gap or an overlap");
+            assert!(end > first, "partition {partition}: an empty range at {first}");
+            next = *end;
+        }
+        range_count += ranges.len();
+        offset_count += next.0;
+    }
+    assert_eq!(ranges.0.len(), PARTITIONS as usize);
+    (range_count, offset_count)
+}
+
+fn kill_count() -> usize {
+    std::env::var("WELLHEAD_TEST_KILLS").ok().map_or(KILLS, |count| count.parse().expect("a number of kills"))
+}
+
 #[test]
 fn nothing_acknowledged_is_lost_and_nothing_is_there_twice() {
     let seed = std::env::var("WELLHEAD_TEST_SEED").ok().and_then(|seed| seed.parse().ok());
@@ -107,8 +162,10 @@ fn nothing_acknowledged_is_lost_and_nothing_is_there_twice() {
             std::thread::spawn(move || write(writer, &address, &is_over))
         })
         .collect();
-    for _ in 0..KILLS {
-        let node = Node::start(&data_dir, &["--shards=2", "--broker.partitions=5"]);
+    let kills = kill_count();
+    let partitions = format!("--broker.partitions={PARTITIONS}");
+    for _ in 0..kills {
+        let node = Node::start(&data_dir, &["--shards=2", &partitions]);
         *address.lock().unwrap() = Some(node.http);
         std::thread::sleep(Duration::from_millis(random.below(LIFE_MS_MAX)));
         assert_eq!(node.metric("wellhead_head_equal_samples_total"), 0.0, "a sample was applied twice");
@@ -128,10 +185,13 @@ fn nothing_acknowledged_is_lost_and_nothing_is_there_twice() {
     let acknowledged: usize =
         sent.iter().flat_map(BTreeMap::values).filter(|(_, is_acknowledged)| *is_acknowledged).count();
     let unanswered: usize = sent.iter().map(BTreeMap::len).sum::<usize>() - acknowledged;
-    println!("{KILLS} kills: {acknowledged} pushes acknowledged, {unanswered} not, {stored} samples stored");
-    assert!(acknowledged > KILLS, "the writers got through");
+    println!("{kills} kills: {acknowledged} pushes acknowledged, {unanswered} not, {stored} samples stored");
+    assert!(acknowledged > kills, "the writers got through");
     assert_eq!(node.metric("wellhead_head_equal_samples_total"), 0.0, "a sample was applied twice");
     assert_eq!(node.metric("cortex_ingest_storage_reader_missed_records_total"), 0.0);
     assert_eq!(node.metric("cortex_discarded_samples_total"), 0.0);
     assert!(node.stop().success());
+    let (range_count, offset_count) = check_log(&data_dir.join("wal"));
+    println!("{range_count} ranges in the log hold {offset_count} offsets, without a gap and without an overlap");
+    assert!(offset_count as usize >= acknowledged, "every acknowledged push is at least one record");
 }
