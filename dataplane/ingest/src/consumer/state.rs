@@ -33,6 +33,16 @@ pub enum Health {
 }
 
 impl Health {
+    /// Why it does not consume; none where it does.
+    #[must_use]
+    pub fn reason(&self) -> Option<&str> {
+        match self {
+            Self::Starting | Self::CatchingUp | Self::Consuming => None,
+            Self::Stuck { why } | Self::BrokerGone { why, .. } => Some(why),
+            Self::UnknownTopic { .. } => Some("the broker does not know the topic"),
+        }
+    }
+
     /// One word, for a label.
     #[must_use]
     pub fn as_label(&self) -> &'static str {

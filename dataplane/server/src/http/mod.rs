@@ -7,6 +7,7 @@ mod answer;
 mod body;
 mod identity;
 mod listener;
+mod node_status;
 mod push;
 mod queries;
 mod routes;

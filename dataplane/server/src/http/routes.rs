@@ -7,7 +7,7 @@ use hyper::{Method, Request, StatusCode};
 
 use super::answer::{Answer, text};
 use super::service::Service;
-use super::{push, queries, status};
+use super::{node_status, push, queries, status};
 
 /// Answers one request.
 pub async fn answer(service: Rc<Service>, request: Request<Incoming>) -> Answer {
@@ -28,6 +28,7 @@ pub async fn answer(service: Rc<Service>, request: Request<Incoming>) -> Answer 
         Endpoint::Ready => status::ready(&service.node),
         Endpoint::Metrics => status::metrics(&service.node).await,
         Endpoint::Config => status::config(&service.node),
+        Endpoint::NodeStatus => node_status::answer(&service.node).await,
         Endpoint::LogLevel => status::log_level(&service.node, &request),
     }
 }
@@ -42,6 +43,7 @@ enum Endpoint {
     Ready,
     Metrics,
     Config,
+    NodeStatus,
     LogLevel,
 }
 
@@ -58,6 +60,7 @@ impl Endpoint {
             "/healthy" | "/-/healthy" => Self::Healthy,
             "/metrics" => Self::Metrics,
             "/config" => Self::Config,
+            "/wellhead/status" => Self::NodeStatus,
             "/log_level" => Self::LogLevel,
             // Under Mimir's prefix, and at the root for clients that know only Prometheus.
             _ => Self::Query(path.strip_prefix("/prometheus").unwrap_or(path).strip_prefix("/api/v1/")?.to_owned()),
@@ -87,5 +90,6 @@ GET  /ready                                    is it caught up and consuming; th
 GET  /-/healthy                                is the process alive
 GET  /metrics                                  its own metrics
 GET  /config                                   the configuration in force
+GET  /wellhead/status                          the node, its shards and partitions with their marks, as JSON
 GET  /log_level, POST /log_level?log_level=L   the level of the logs
 ";

@@ -35,7 +35,8 @@ impl Node {
         page
     }
 
-    async fn reports(&self) -> Vec<ShardReport> {
+    /// The figures of all shards that answer in time.
+    pub async fn reports(&self) -> Vec<ShardReport> {
         const ANSWER_MAX: Duration = Duration::from_secs(2);
         let asked: Vec<_> = self.shards.iter().filter_map(|shard| shard.report().ok()).collect();
         let mut reports = Vec::with_capacity(asked.len());

@@ -61,7 +61,12 @@ async fn run(plan: CompanionPlan, core: oneshot::Sender<Core>, node: oneshot::Re
     let producer_counters = producer.counters();
     let distributor = Rc::new(Distributor::new(plan.distributor, plan.key, plan.ring, producer));
     let latencies = Arc::new(Latencies::default());
-    let own = Core { distributor: distributor.counters(), producer: producer_counters, latencies: latencies.clone() };
+    let own = Core {
+        cpu: plan.cpu,
+        distributor: distributor.counters(),
+        producer: producer_counters,
+        latencies: latencies.clone(),
+    };
     // Both fail only where the start was given up.
     let (Ok(()), Ok(node)) = (core.send(own).map_err(drop), node.await) else { return };
     let fetching = Fetching::new(plan.shard, plan.sink, plan.fetch);

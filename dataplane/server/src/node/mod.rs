@@ -11,6 +11,7 @@ mod start;
 mod storage;
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -47,12 +48,16 @@ pub struct Node {
     pub api: ApiOptions,
     pub inflight: Budget,
     pub started_unix_ms: i64,
+    pub data_dir: PathBuf,
+    /// The name by which its commits are known.
+    pub node_id: String,
     is_stopping: AtomicBool,
 }
 
 /// What one companion counts.
 #[derive(Clone)]
 pub struct Core {
+    pub cpu: usize,
     pub distributor: Arc<DistributorCounters>,
     pub producer: Arc<ProducerCounters>,
     pub latencies: Arc<Latencies>,

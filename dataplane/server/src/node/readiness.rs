@@ -5,15 +5,23 @@ use std::fmt::Write;
 use super::Node;
 
 impl Node {
-    /// Ready or not, and a page that tells the state of each role and partition.
+    /// What stands in the way of being ready; empty where nothing does.
     #[must_use]
-    pub fn readiness(&self) -> (bool, String) {
+    pub fn unready_reasons(&self) -> Vec<String> {
         let mut reasons = Vec::new();
         if self.is_stopping() {
             reasons.push("the node is stopping".to_owned());
         }
+        let states = self.shards.iter().flat_map(|shard| shard.partitions());
+        reasons.extend(states.filter_map(|state| state.ready().err()).map(|reason| reason.to_string()));
+        reasons
+    }
+
+    /// Ready or not, and a page that tells the state of each role and partition.
+    #[must_use]
+    pub fn readiness(&self) -> (bool, String) {
+        let reasons = self.unready_reasons();
         let states = || self.shards.iter().flat_map(|shard| shard.partitions());
-        reasons.extend(states().filter_map(|state| state.ready().err()).map(|reason| reason.to_string()));
         let is_ready = reasons.is_empty();
         let mut page = String::from(if is_ready { "ready\n" } else { "not ready\n" });
         for reason in &reasons {

@@ -13,6 +13,7 @@ use promql::EngineOptions;
 use query::api::{ApiOptions, BuildInfo};
 use query::{PoolOptions, QueryPool, ReadLimits};
 use runtime::{Companion, ExecutorSpec, RingDisk, spawn_executor};
+use sd_notify::NotifyState;
 use tokio::sync::watch;
 use tsdb::head::HeadOptions;
 use tsdb::recovery::{Survey, survey};
@@ -74,6 +75,7 @@ async fn start_and_watch(loaded: Loaded, log_level: LogLevel) -> Result<(), Stri
     };
     let ending = watch_node(&running, &data_dir, &mut endings).await;
     data_dir.remove_node_file();
+    tell_supervisor(NotifyState::Stopping);
     match ending {
         Ending::Asked(signal) => {
             tracing::info!(signal, "stopping: requests in flight end, then everything is synced and committed");
@@ -97,9 +99,17 @@ async fn watch_node(running: &Running, data_dir: &DataDir, endings: &mut Endings
             _ = looks.tick(), if !is_told => if running.node.readiness().0 {
                 is_told = true;
                 tell_ready(&running.node, data_dir);
+                tell_supervisor(NotifyState::Ready);
             },
             _ = floors.tick(), if running.broker.is_some() => set_retention_floors(&running.node).await,
         }
+    }
+}
+
+/// Tells systemd, where it started this process as a unit of type `notify`; no other supervisor listens.
+fn tell_supervisor(state: NotifyState<'_>) {
+    if let Err(error) = sd_notify::notify(&[state]) {
+        tracing::warn!(%error, "cannot tell systemd about the state of this node");
     }
 }
 
@@ -223,6 +233,8 @@ async fn assemble(
         shards: handles,
         http_address: listeners.address,
         started_unix_ms: now_ms(),
+        data_dir: data_dir.root().to_owned(),
+        node_id: data_dir.identity().node_id.clone(),
         is_stopping: AtomicBool::new(false),
         options,
         values,

@@ -136,3 +136,52 @@ fn an_operator_sees_it_run() {
             .unwrap()
     );
 }
+
+#[test]
+fn its_status_is_a_document() {
+    let folder = tempfile::tempdir().unwrap();
+    let node = Node::start(&folder.path().join("data"), &["--shards=2", "--broker.partitions=3"]);
+    let series = (vec![("__name__", "up".to_owned())], vec![(now_ms(), 1.0)]);
+    assert_eq!(client::push(node.http, None, &client::push_body(&[series])).unwrap().status, 200);
+    let status = || client::get(node.http, "/wellhead/status").unwrap().json();
+    node.wait_until("something is committed", |_| {
+        status()["partitions"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .any(|partition| partition["committed_next"].as_i64() > Some(0))
+    });
+    let status = status();
+    assert_eq!((&status["ready"], &status["reason"]), (&true.into(), &serde_json::Value::Null), "{status:#}");
+    assert_eq!((status["pid"].as_u64(), &status["kafka"]["embedded"]), (Some(node.pid().into()), &true.into()));
+    assert_eq!((status["partition_count"].as_u64(), status["shards"].as_array().unwrap().len()), (Some(3), 2));
+    for (index, partition) in status["partitions"].as_array().unwrap().iter().enumerate() {
+        assert_eq!((partition["partition"].as_u64(), &partition["state"]), (Some(index as u64), &"consuming".into()));
+        let mark = |name: &str| partition[name].as_i64();
+        assert!(
+            mark("high_watermark") >= mark("durable") && mark("durable") >= mark("committed_next"),
+            "{partition:#}"
+        );
+        let last_consumed = mark("committed_next").filter(|next| *next > 0).map(|next| next - 1);
+        assert_eq!(mark("committed_last_consumed"), last_consumed);
+    }
+}
+
+/// systemd's protocol: a datagram when ready, another when it begins to stop.
+#[test]
+fn a_supervisor_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let address = folder.path().join("notify");
+    let socket = std::os::unix::net::UnixDatagram::bind(&address).unwrap();
+    socket.set_read_timeout(Some(std::time::Duration::from_secs(20))).unwrap();
+    let data_dir = folder.path().join("data");
+    let node = Node::start_as(&data_dir, start::command(&data_dir).env("NOTIFY_SOCKET", &address));
+    let heard = || {
+        let mut bytes = [0; 256];
+        let len = socket.recv(&mut bytes).unwrap();
+        String::from_utf8_lossy(&bytes[..len]).into_owned()
+    };
+    assert!(heard().contains("READY=1"));
+    assert!(node.stop().success());
+    assert!(heard().contains("STOPPING=1"));
+}

@@ -36,7 +36,13 @@ impl Node {
     /// Starts a node and waits until it says that it is ready.
     #[track_caller]
     pub fn start(data_dir: &Path, flags: &[&str]) -> Self {
-        let mut process = command(data_dir).args(flags).spawn().expect("the binary starts");
+        Self::start_as(data_dir, command(data_dir).args(flags))
+    }
+
+    /// The same for a command that was prepared on [`command`].
+    #[track_caller]
+    pub fn start_as(data_dir: &Path, command: &mut Command) -> Self {
+        let mut process = command.spawn().expect("the binary starts");
         let file = data_dir.join("node.json");
         let begin = Instant::now();
         loop {
