@@ -16,12 +16,13 @@ pub enum FailureKind {
     Internal,
     NotFound,
     TooManyRequests,
+    Unavailable,
 }
 
 impl FailureKind {
     fn status(self) -> u16 {
         match self {
-            Self::Timeout => 503,
+            Self::Timeout | Self::Unavailable => 503,
             // Nobody reads it; the number is nginx' for "client closed the connection".
             Self::Canceled => 499,
             Self::Execution => 422,
@@ -41,6 +42,7 @@ impl FailureKind {
             Self::Internal => "internal",
             Self::NotFound => "not_found",
             Self::TooManyRequests => "too_many_requests",
+            Self::Unavailable => "unavailable",
         }
     }
 }
@@ -66,6 +68,12 @@ impl Failure {
     #[must_use]
     pub fn not_found(message: impl Into<String>) -> Self {
         Self { kind: FailureKind::NotFound, message: message.into() }
+    }
+
+    /// The node cannot answer for everything that it should hold.
+    #[must_use]
+    pub fn unavailable(message: impl Into<String>) -> Self {
+        Self { kind: FailureKind::Unavailable, message: message.into() }
     }
 
     /// A parameter is wrong.

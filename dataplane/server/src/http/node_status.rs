@@ -16,7 +16,9 @@ pub async fn answer(node: &Node) -> Answer {
 }
 
 fn document(node: &Node, reports: &[ShardReport]) -> Value {
-    let reasons = node.unready_reasons();
+    let mut reasons = node.unready_reasons();
+    let is_ready = reasons.is_empty();
+    reasons.extend(node.missing_partitions());
     let options = &node.options.kafka;
     let shards = node.shards.iter().enumerate().map(|(index, handle)| {
         let report = reports.iter().find(|report| report.shard == ShardId(index as u16));
@@ -40,7 +42,7 @@ fn document(node: &Node, reports: &[ShardReport]) -> Value {
         "pid": std::process::id(),
         "node": node.node_id,
         "target": node.values["target"].text,
-        "ready": reasons.is_empty(),
+        "ready": is_ready,
         "reason": reasons.first(),
         "started_at_ms": node.started_unix_ms,
         "data_dir": node.data_dir,

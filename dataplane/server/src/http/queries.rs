@@ -27,6 +27,9 @@ pub async fn answer(service: &Service, endpoint: String, request: Request<Incomi
 
 async fn query(service: &Service, endpoint: String, request: Request<Incoming>) -> Answer {
     let node = &service.node;
+    if let Some(reason) = node.query_refusal() {
+        return failure(&Failure::unavailable(reason));
+    }
     let (head, body) = request.into_parts();
     let tenant = match tenant_of(node.options.identity, &head.headers) {
         Ok(tenant) => tenant,

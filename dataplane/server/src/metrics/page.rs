@@ -19,6 +19,13 @@ impl Node {
         page.family("wellhead_build_info", Kind::Gauge, "Always 1; the labels tell the build.").sample(&labels, 1.0);
         let ready = f64::from(u8::from(self.readiness().0));
         page.single("wellhead_node_ready", Kind::Gauge, "1 if /ready is green.", ready);
+        let missing = self.topic_growth();
+        page.single(
+            "wellhead_topic_unconsumed_partitions",
+            Kind::Gauge,
+            "Partitions that the topic got after the start.",
+            f64::from(missing),
+        );
         distributors(&self.cores, &mut page);
         producers(&self.cores, &mut page);
         let states: Vec<PartitionSnapshot> =

@@ -9,6 +9,7 @@ mod shard;
 mod slots;
 mod start;
 mod storage;
+mod topic_watch;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -30,6 +31,7 @@ use crate::metrics::Latencies;
 pub use start::run;
 
 use storage::NodeStorage;
+use topic_watch::SeenPartitions;
 
 /// Shared by all threads of a node; everything in it may be read at any time.
 pub struct Node {
@@ -51,6 +53,8 @@ pub struct Node {
     pub data_dir: PathBuf,
     /// The name by which its commits are known.
     pub node_id: String,
+    seen_partitions: SeenPartitions,
+    was_ready: AtomicBool,
     is_stopping: AtomicBool,
 }
 
@@ -67,6 +71,17 @@ impl Node {
     /// From here on `/ready` is red, so that load balancers look elsewhere.
     pub fn begin_stop(&self) {
         self.is_stopping.store(true, Ordering::Release);
+    }
+
+    /// Why queries are not answered: an answer of a part would pass for the whole. A node that was ready once goes on
+    /// answering through outages; `/ready` and the metrics tell.
+    #[must_use]
+    pub fn query_refusal(&self) -> Option<String> {
+        if !self.was_ready.load(Ordering::Acquire) {
+            let reason = self.unready_reasons().into_iter().next();
+            return Some(format!("the node is not ready yet: {}", reason.as_deref().unwrap_or("it is starting")));
+        }
+        self.missing_partitions()
     }
 
     #[must_use]

@@ -1,8 +1,9 @@
 //! The order of assembly: what can be refused comes first, what needs the other parts last; and the way down.
 
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use ingest::consumer::{FetchOptions, StartPosition};
@@ -26,6 +27,7 @@ use super::embedded::EmbeddedBroker;
 use super::shard::{RunningShard, ShardPlan, start_shard};
 use super::slots::SlotSink;
 use super::storage::NodeStorage;
+use super::topic_watch::{SeenPartitions, watch_topic};
 use crate::clock::now_ms;
 use crate::config::{KafkaSettings, Loaded, Options, StartPosition as Configured};
 use crate::data_dir::{DataDir, NodeFile};
@@ -91,6 +93,7 @@ async fn watch_node(running: &Running, data_dir: &DataDir, endings: &mut Endings
     const LOOK: Duration = Duration::from_millis(20);
     const RETENTION_FLOORS: Duration = Duration::from_secs(10);
     let mut is_told = false;
+    let mut topic = pin!(watch_topic(&running.node, running.kafka.clone()));
     let mut looks = tokio::time::interval(LOOK);
     let mut floors = tokio::time::interval(RETENTION_FLOORS);
     loop {
@@ -98,9 +101,11 @@ async fn watch_node(running: &Running, data_dir: &DataDir, endings: &mut Endings
             ending = endings.next() => return ending,
             _ = looks.tick(), if !is_told => if running.node.readiness().0 {
                 is_told = true;
+                running.node.was_ready.store(true, Ordering::Release);
                 tell_ready(&running.node, data_dir);
                 tell_supervisor(NotifyState::Ready);
             },
+            () = &mut topic => unreachable!("the watch goes on"),
             _ = floors.tick(), if running.broker.is_some() => set_retention_floors(&running.node).await,
         }
     }
@@ -147,6 +152,7 @@ async fn set_retention_floors(node: &Node) {
 /// A node with all its threads.
 struct Running {
     node: Arc<Node>,
+    kafka: KafkaOptions,
     broker: Option<EmbeddedBroker>,
     shards: Vec<RunningShard>,
     companions: Vec<Companion<()>>,
@@ -235,6 +241,8 @@ async fn assemble(
         started_unix_ms: now_ms(),
         data_dir: data_dir.root().to_owned(),
         node_id: data_dir.identity().node_id.clone(),
+        seen_partitions: SeenPartitions::new(topic.partitions),
+        was_ready: AtomicBool::new(false),
         is_stopping: AtomicBool::new(false),
         options,
         values,
@@ -248,7 +256,7 @@ async fn assemble(
         thread
     });
     let companions = companions.collect();
-    Ok(Running { node, broker, shards, companions, stop })
+    Ok(Running { node, kafka, broker, shards, companions, stop })
 }
 
 fn kafka_options(settings: &KafkaSettings, embedded: Option<SocketAddr>) -> KafkaOptions {
