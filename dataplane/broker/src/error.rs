@@ -48,6 +48,12 @@ pub enum Refusal {
     TopicName,
     #[error("the number of partitions must be at least 1")]
     PartitionCount,
+    #[error("the topic has as many partitions already")]
+    PartitionsNotMore,
+    #[error("there must be an assignment for each new partition")]
+    PartitionAssignment,
+    #[error("no such group")]
+    UnknownGroup,
     #[error("the broker has as many topics, partitions or offsets as it keeps")]
     TooMany,
     #[error("the broker is stopping")]

@@ -26,6 +26,9 @@ pub const TOPIC_NAME_BYTES_MAX: usize = 249;
 /// Committed offsets of all groups.
 pub const GROUP_OFFSETS_MAX: usize = 200_000;
 
+/// Groups whose membership is kept, and groups with members.
+pub const GROUPS_MAX: usize = 10_000;
+
 /// Length of a group's name.
 pub const GROUP_NAME_BYTES_MAX: usize = 1_024;
 

@@ -6,7 +6,9 @@
 mod append_file;
 mod catalog;
 mod fetch;
+mod group_frames;
 mod group_offsets;
+mod group_turn;
 mod index;
 mod lookup;
 mod partition;
@@ -15,11 +17,14 @@ pub(crate) mod request;
 mod retention;
 mod segment;
 mod space;
+mod topic_turn;
 mod topics;
 mod turn;
 mod waiters;
 mod window;
 
+#[cfg(test)]
+mod admin_crash_test;
 #[cfg(test)]
 mod crash_test;
 #[cfg(test)]
@@ -159,6 +164,8 @@ impl<D: Disk> Log<D> {
             // Nobody is hurt by an answer that nobody awaits any more, here and below.
             Read::Describe(filter, answer) => drop(answer.send(self.describe(filter))),
             Read::Committed(queries, answer) => drop(answer.send(self.committed(queries))),
+            Read::Groups(answer) => drop(answer.send(self.groups.borrow().all())),
+            Read::Group(name, answer) => drop(answer.send(self.groups.borrow().find(&name))),
             Read::Marks(answer) => drop(answer.send(self.marks())),
             Read::Fetch(request) => return self.fetch(request),
             Read::Offsets(queries, answer) => {

@@ -2,13 +2,16 @@
 
 mod admin;
 mod api;
+mod cluster;
 mod connection;
 mod errors;
 mod fetch;
 mod frame;
+mod group_admin;
 mod groups;
 mod list_offsets;
 mod metadata;
+mod partitions;
 mod produce;
 mod records;
 mod shape;

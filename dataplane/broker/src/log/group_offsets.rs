@@ -1,10 +1,7 @@
-//! What consumer groups committed: a map in memory, and an append-only file of frames that is written anew without the replaced ones.
+//! What consumer groups left behind: a map in memory, and an append-only file of frames that is written anew without the replaced ones.
 //!
-//! ```text
-//! frame:   payload length u32 | CRC32C of the payload u32 | payload
-//! payload: topic id 16 B | partition i32 | offset i64 | leader epoch i32 | group length u16 | group | metadata length u16 | metadata
-//! ```
-//! All integers are little endian. Offsets belong to a topic's id: a topic that is made again under its name starts without any.
+//! That is the offsets that a group committed, and its generation and protocol type if it ever had members. Members themselves live
+//! with the network and are gone after a restart: they join again.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -14,38 +11,33 @@ use std::sync::Arc;
 use disk::{Disk, DiskError, DiskErrorKind, DiskFile};
 use uuid::Uuid;
 
-use super::append_file::{AppendFile, DATA_START, FileIdentity, FileKind, Opened};
-use super::request::Committed;
+use super::append_file::{AppendFile, FileIdentity, FileKind, Opened};
+use super::group_frames::{Commit, Frame, OffsetKey, append, read_frames};
+use super::request::{Committed, StoredGroup};
 use super::space::Space;
-use super::window::Window;
 use crate::error::BrokerError;
-use crate::limits::{COMMIT_METADATA_BYTES_MAX, GROUP_NAME_BYTES_MAX, GROUP_OFFSETS_MAX};
+use crate::limits::GROUP_OFFSETS_MAX;
 
-const FRAME_HEADER_BYTES: usize = 8;
-const FIXED_PAYLOAD_BYTES: usize = 16 + 4 + 8 + 4 + 2 + 2;
-const PAYLOAD_BYTES_MAX: usize = FIXED_PAYLOAD_BYTES + GROUP_NAME_BYTES_MAX + COMMIT_METADATA_BYTES_MAX;
-const SCAN_BYTES: usize = 256 << 10;
 /// A file below this is never written anew while the broker runs.
 const REWRITE_BYTES_MIN: u64 = 8 << 20;
 
-type ByPartition = BTreeMap<(Uuid, i32), Committed>;
+type Groups = BTreeMap<Arc<str>, GroupState>;
+
+/// What is kept of one group; one of which nothing is kept does not exist.
+#[derive(Clone, Default)]
+struct GroupState {
+    /// If it ever had members.
+    membership: Option<StoredGroup>,
+    offsets: BTreeMap<(Uuid, i32), Committed>,
+}
 
 pub(super) struct GroupOffsets<F> {
     dir: PathBuf,
     file: Rc<AppendFile<F>>,
-    groups: BTreeMap<Arc<str>, ByPartition>,
+    groups: Groups,
     count: usize,
     /// Bytes of a file with the frames of `groups` only, as of the last rewrite.
     live_bytes: u64,
-}
-
-/// One commit on its way to the file.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) struct Commit {
-    pub group: Arc<str>,
-    pub topic: Uuid,
-    pub partition: i32,
-    pub committed: Committed,
 }
 
 impl<F: DiskFile> GroupOffsets<F> {
@@ -60,13 +52,13 @@ impl<F: DiskFile> GroupOffsets<F> {
             Err(BrokerError::Disk(error)) if error.kind == DiskErrorKind::NotFound => None,
             opened => Some(opened?),
         };
-        let (mut groups, mut frame_count) = (BTreeMap::new(), 0);
+        let (mut groups, mut frame_count) = (Groups::new(), 0);
         let mut old = None;
         match opened {
             Some(Opened::File { file, synced }) => {
-                let end = read_frames(file.file(), file.end(), |commit| {
+                let end = read_frames(file.file(), file.end(), |frame| {
                     frame_count += 1;
-                    apply(&mut groups, commit);
+                    apply(&mut groups, frame);
                 })
                 .await?;
                 if end < synced {
@@ -79,13 +71,15 @@ impl<F: DiskFile> GroupOffsets<F> {
             Some(Opened::Unfinished) => return Err(BrokerError::damaged(&path, 0, "its header is not valid")),
             None => {}
         }
-        groups.retain(|_, offsets: &mut ByPartition| {
-            offsets.retain(|(topic, _), _| is_topic(*topic));
-            !offsets.is_empty()
+        groups.retain(|_, group| {
+            group.offsets.retain(|(topic, _), _| is_topic(*topic));
+            !group.is_nothing()
         });
-        let count = groups.values().map(BTreeMap::len).sum();
+        let count = offset_count(&groups);
         let file = match old {
-            Some(old) if frame_count == count => old,
+            Some(old) if frame_count == count + groups.values().filter(|group| group.membership.is_some()).count() => {
+                old
+            }
             old => match (write_anew(disk, dir, &groups).await?, old) {
                 (Some(file), _) => file,
                 // A full disk must not keep the broker from starting.
@@ -98,39 +92,47 @@ impl<F: DiskFile> GroupOffsets<F> {
     }
 
     pub fn get(&self, group: &str, topic: Uuid, partition: i32) -> Option<&Committed> {
-        self.groups.get(group)?.get(&(topic, partition))
+        self.groups.get(group)?.offsets.get(&(topic, partition))
     }
 
     /// All that a group stored, by topic and partition.
     pub fn of_group(&self, group: &str) -> impl Iterator<Item = (Uuid, i32, &Committed)> {
-        let offsets = self.groups.get(group).into_iter().flatten();
+        let offsets = self.groups.get(group).into_iter().flat_map(|group| &group.offsets);
         offsets.map(|((topic, partition), committed)| (*topic, *partition, committed))
     }
 
-    /// Whether one more may be stored.
-    pub fn has_room_for(&self, commit: &Commit) -> bool {
-        self.count < GROUP_OFFSETS_MAX || self.get(&commit.group, commit.topic, commit.partition).is_some()
+    /// Every group there is, by name; one that never had members has no protocol type.
+    pub fn all(&self) -> Vec<StoredGroup> {
+        self.groups.iter().map(|(name, group)| group.stored(name)).collect()
     }
 
-    /// The file that commits are appended to; hold no borrow of the rest meanwhile.
+    pub fn find(&self, name: &str) -> Option<StoredGroup> {
+        self.groups.get_key_value(name).map(|(name, group)| group.stored(name))
+    }
+
+    /// Whether one more may be stored.
+    pub fn has_room_for(&self, key: &OffsetKey) -> bool {
+        self.count < GROUP_OFFSETS_MAX || self.get(&key.group, key.topic, key.partition).is_some()
+    }
+
+    /// The file that frames are appended to; hold no borrow of the rest meanwhile.
     pub fn file(&self) -> Rc<AppendFile<F>> {
         Rc::clone(&self.file)
     }
 
-    /// Makes a synced commit known.
-    pub fn publish(&mut self, commit: Commit) {
-        if apply(&mut self.groups, commit) {
-            self.count += 1;
-        }
+    /// Makes a synced frame known.
+    pub fn publish(&mut self, frame: Frame) {
+        let change = apply(&mut self.groups, frame);
+        self.count = self.count.checked_add_signed(change).expect("only what was counted is removed");
     }
 
     /// Forgets a topic's offsets; the file forgets them when it is written anew.
     pub fn forget_topic(&mut self, topic: Uuid) {
-        for offsets in self.groups.values_mut() {
-            offsets.retain(|(of, _), _| *of != topic);
+        for group in self.groups.values_mut() {
+            group.offsets.retain(|(of, _), _| *of != topic);
         }
-        self.groups.retain(|_, offsets| !offsets.is_empty());
-        self.count = self.groups.values().map(BTreeMap::len).sum();
+        self.groups.retain(|_, group| !group.is_nothing());
+        self.count = offset_count(&self.groups);
     }
 
     /// What must be written anew, if it is time: most of the file is replaced frames.
@@ -148,7 +150,7 @@ impl<F: DiskFile> GroupOffsets<F> {
 /// A copy of all offsets, to be written without holding on to the original.
 pub(super) struct Rewrite {
     dir: PathBuf,
-    groups: BTreeMap<Arc<str>, ByPartition>,
+    groups: Groups,
 }
 
 impl Rewrite {
@@ -158,44 +160,25 @@ impl Rewrite {
     }
 }
 
-/// Appends frames and syncs them. `Ok(false)`: there is no room, and nothing was written.
-pub(super) async fn append<F: DiskFile>(file: &AppendFile<F>, commits: &[Commit]) -> Result<bool, DiskError> {
-    let mut bytes = Vec::new();
-    commits.iter().for_each(|commit| encode(commit, &mut bytes));
-    // Commits are small and do not count: a reader must be able to tell how far it came when the log is full.
-    if !file.reserve(file.end() + bytes.len() as u64, &Space::unlimited()).await? {
-        return Ok(false);
-    }
-    match file.append(&bytes).await {
-        Err(error) if error.kind == DiskErrorKind::NoSpace => return Ok(false),
-        written => written?,
-    }
-    file.sync().await?;
-    Ok(true)
-}
-
-async fn write_anew<D: Disk>(
-    disk: &D,
-    dir: &Path,
-    groups: &BTreeMap<Arc<str>, ByPartition>,
-) -> Result<Option<AppendFile<D::File>>, DiskError> {
+async fn write_anew<D: Disk>(disk: &D, dir: &Path, groups: &Groups) -> Result<Option<AppendFile<D::File>>, DiskError> {
     let new = dir.join("group-offsets.new");
     match disk.remove(&new).await {
         Err(error) if error.kind != DiskErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    let mut commits = Vec::new();
-    for (group, offsets) in groups {
-        for ((topic, partition), committed) in offsets {
-            let (group, committed) = (Arc::clone(group), committed.clone());
-            commits.push(Commit { group, topic: *topic, partition: *partition, committed });
+    let mut frames = Vec::new();
+    for (name, group) in groups {
+        frames.extend(group.membership.clone().map(Frame::Group));
+        for ((topic, partition), committed) in &group.offsets {
+            let key = OffsetKey { group: Arc::clone(name), topic: *topic, partition: *partition };
+            frames.push(Frame::Offset(Commit { key, committed: committed.clone() }));
         }
     }
     let file = match AppendFile::create(disk, &new, IDENTITY).await {
         Err(error) if error.kind == DiskErrorKind::NoSpace => return Ok(None),
         created => created?,
     };
-    if !append(&file, &commits).await? {
+    if !append(&file, &frames).await? {
         return Ok(None);
     }
     disk.rename(&new, &dir.join("group-offsets")).await?;
@@ -203,75 +186,43 @@ async fn write_anew<D: Disk>(
     Ok(Some(file))
 }
 
-/// `true`: the partition had no offset of this group before.
-fn apply(groups: &mut BTreeMap<Arc<str>, ByPartition>, commit: Commit) -> bool {
-    let offsets = groups.entry(commit.group).or_default();
-    offsets.insert((commit.topic, commit.partition), commit.committed).is_none()
-}
-
-/// Gives every valid frame to `each` and stops at the first that is not: its position.
-async fn read_frames<F: DiskFile>(file: &F, size: u64, mut each: impl FnMut(Commit)) -> Result<u64, DiskError> {
-    let mut window = Window::new(file, SCAN_BYTES);
-    let mut position = DATA_START;
-    while position < size {
-        let header: Option<&[u8; FRAME_HEADER_BYTES]> = window.get(position, FRAME_HEADER_BYTES).await?.first_chunk();
-        let Some(header) = header.copied() else { break };
-        let len = u32::from_le_bytes(*header.first_chunk().expect("8 bytes")) as usize;
-        let crc = u32::from_le_bytes(*header.last_chunk().expect("8 bytes"));
-        if !(FIXED_PAYLOAD_BYTES..=PAYLOAD_BYTES_MAX).contains(&len) {
-            break;
-        }
-        let frame = window.get(position, FRAME_HEADER_BYTES + len).await?;
-        let Some(payload) = frame.get(FRAME_HEADER_BYTES..FRAME_HEADER_BYTES + len) else { break };
-        if crc32c::crc32c(payload) != crc {
-            break;
-        }
-        let Some(commit) = decode(payload) else { break };
-        each(commit);
-        position += (FRAME_HEADER_BYTES + len) as u64;
+impl GroupState {
+    fn is_nothing(&self) -> bool {
+        self.membership.is_none() && self.offsets.is_empty()
     }
-    Ok(position)
-}
 
-fn encode(commit: &Commit, out: &mut Vec<u8>) {
-    let start = out.len();
-    out.extend_from_slice(&[0; FRAME_HEADER_BYTES]);
-    out.extend_from_slice(commit.topic.as_bytes());
-    out.extend_from_slice(&commit.partition.to_le_bytes());
-    out.extend_from_slice(&commit.committed.offset.to_le_bytes());
-    out.extend_from_slice(&commit.committed.leader_epoch.to_le_bytes());
-    for text in [&commit.group, &commit.committed.metadata] {
-        let len = u16::try_from(text.len()).expect("the network refuses longer ones");
-        out.extend_from_slice(&len.to_le_bytes());
-        out.extend_from_slice(text.as_bytes());
+    fn stored(&self, name: &Arc<str>) -> StoredGroup {
+        let without = || StoredGroup { name: Arc::clone(name), protocol_type: "".into(), generation: 0 };
+        self.membership.clone().unwrap_or_else(without)
     }
-    let payload = &out[start + FRAME_HEADER_BYTES..];
-    assert!(payload.len() <= PAYLOAD_BYTES_MAX, "the network refuses longer ones");
-    let (len, crc) = (payload.len() as u32, crc32c::crc32c(payload));
-    out[start..start + 4].copy_from_slice(&len.to_le_bytes());
-    out[start + 4..start + 8].copy_from_slice(&crc.to_le_bytes());
 }
 
-fn decode(payload: &[u8]) -> Option<Commit> {
-    let (topic, rest) = payload.split_first_chunk::<16>()?;
-    let (partition, rest) = rest.split_first_chunk::<4>()?;
-    let (offset, rest) = rest.split_first_chunk::<8>()?;
-    let (leader_epoch, rest) = rest.split_first_chunk::<4>()?;
-    let (group, rest) = take_text(rest)?;
-    let (metadata, rest) = take_text(rest)?;
-    let committed = Committed {
-        offset: i64::from_le_bytes(*offset),
-        leader_epoch: i32::from_le_bytes(*leader_epoch),
-        metadata: metadata.into(),
-    };
-    let partition = i32::from_le_bytes(*partition);
-    rest.is_empty().then(|| Commit { group: group.into(), topic: Uuid::from_bytes(*topic), partition, committed })
+fn offset_count(groups: &Groups) -> usize {
+    groups.values().map(|group| group.offsets.len()).sum()
 }
 
-fn take_text(bytes: &[u8]) -> Option<(&str, &[u8])> {
-    let (len, rest) = bytes.split_first_chunk::<2>()?;
-    let (text, rest) = rest.split_at_checked(usize::from(u16::from_le_bytes(*len)))?;
-    Some((std::str::from_utf8(text).ok()?, rest))
+/// By how much the number of offsets changed.
+fn apply(groups: &mut Groups, frame: Frame) -> isize {
+    match frame {
+        Frame::Offset(Commit { key, committed }) => {
+            let group = groups.entry(key.group).or_default();
+            isize::from(group.offsets.insert((key.topic, key.partition), committed).is_none())
+        }
+        Frame::OffsetRemoved(key) => {
+            let Some(group) = groups.get_mut(&key.group) else { return 0 };
+            let was_there = group.offsets.remove(&(key.topic, key.partition)).is_some();
+            if group.is_nothing() {
+                groups.remove(&key.group);
+            }
+            -isize::from(was_there)
+        }
+        Frame::Group(stored) => {
+            let name = Arc::clone(&stored.name);
+            groups.entry(name).or_default().membership = Some(stored);
+            0
+        }
+        Frame::GroupRemoved(name) => groups.remove(&name).map_or(0, |group| -(group.offsets.len() as isize)),
+    }
 }
 
 const IDENTITY: FileIdentity =

@@ -23,6 +23,10 @@ pub(crate) enum Read {
     Fetch(FetchRequest),
     Offsets(Vec<OffsetQuery>, oneshot::Sender<Vec<Result<OffsetAnswer, Refusal>>>),
     Committed(Vec<CommittedQuery>, oneshot::Sender<Vec<Vec<CommittedTopic>>>),
+    /// Every group that left something behind.
+    Groups(oneshot::Sender<Vec<StoredGroup>>),
+    /// One of them.
+    Group(Arc<str>, oneshot::Sender<Option<StoredGroup>>),
     Marks(oneshot::Sender<Vec<(String, Vec<PartitionOffsets>)>>),
 }
 
@@ -30,7 +34,12 @@ pub(crate) enum Read {
 pub(crate) enum Change {
     Produce(ProduceRequest),
     Commit(CommitRequest),
+    /// Removes a group and all of its offsets.
+    DeleteGroup(Arc<str>, oneshot::Sender<Result<(), Refusal>>),
+    /// Removes offsets of a group: one answer for each.
+    DeleteOffsets(DeleteOffsets, oneshot::Sender<Result<Vec<Result<(), Refusal>>, Refusal>>),
     CreateTopic(NewTopic, oneshot::Sender<Result<TopicDescription, Refusal>>),
+    CreatePartitions(MorePartitions, oneshot::Sender<Result<(), Refusal>>),
     DeleteTopic(TopicRef, oneshot::Sender<Result<TopicDescription, Refusal>>),
     RetentionFloor {
         topic: TopicRef,
@@ -73,6 +82,15 @@ pub(crate) enum CreateMode {
     Validate,
     /// An existing topic is not an error.
     Ensure,
+}
+
+pub(crate) struct MorePartitions {
+    pub topic: TopicRef,
+    /// How many there will be.
+    pub partition_count: i32,
+    /// If assignments were given, how many; each is for one new partition.
+    pub assignment_count: Option<usize>,
+    pub mode: CreateMode,
 }
 
 pub(crate) struct ProduceRequest {
@@ -171,6 +189,20 @@ pub(crate) struct Committed {
     pub offset: i64,
     pub leader_epoch: i32,
     pub metadata: Arc<str>,
+}
+
+/// A group as its members left it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct StoredGroup {
+    pub name: Arc<str>,
+    /// Empty where it never had members.
+    pub protocol_type: Arc<str>,
+    pub generation: i32,
+}
+
+pub(crate) struct DeleteOffsets {
+    pub group: Arc<str>,
+    pub partitions: Vec<(TopicRef, i32)>,
 }
 
 pub(crate) struct CommittedQuery {

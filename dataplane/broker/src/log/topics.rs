@@ -59,6 +59,7 @@ impl<D: Disk> Topics<D> {
         remove_unnamed(place, &folders, &catalog).await?;
         let mut topics = Self { cluster: catalog.cluster, by_name: BTreeMap::new(), by_id: HashMap::new() };
         for description in catalog.topics {
+            remove_beyond(place, description.id, description.partition_count).await?;
             let mut partitions = Vec::new();
             for number in 0..description.partition_count {
                 let dir = partition_dir(&place.dir, description.id, number);
@@ -129,9 +130,9 @@ impl<D: Disk> Topics<D> {
         self.by_id.remove(&topic.description.id);
     }
 
-    /// What the catalog says with one topic more.
+    /// What the catalog says with one topic more, or with that topic as it is described.
     pub fn catalog_with(&self, description: &TopicDescription) -> Catalog {
-        let mut catalog = self.catalog();
+        let mut catalog = self.catalog_without(description.id);
         catalog.topics.push(description.clone());
         catalog
     }
@@ -167,6 +168,23 @@ impl<D: Disk> Topic<D> {
         Ok(Self { description, partitions })
     }
 
+    /// The topic with the partitions that it is described to have; the catalog does not name the new ones yet.
+    pub async fn grow(&self, place: &Place<D>, description: TopicDescription) -> Result<Self, DiskError> {
+        let mut partitions = self.partitions.clone();
+        for number in self.description.partition_count..description.partition_count {
+            let dir = partition_dir(&place.dir, description.id, number);
+            let partition =
+                Partition::create(&place.disk, dir, description.id, number, place.segment_bytes_max, &place.space);
+            partitions.push(Rc::new(partition.await?));
+        }
+        Ok(Self { description, partitions })
+    }
+
+    /// Removes the folders of partitions that the catalog does not name.
+    pub async fn remove_beyond(&self, place: &Place<D>, partition_count: i32) -> Result<(), DiskError> {
+        remove_beyond(place, self.description.id, partition_count).await
+    }
+
     /// Removes the folder of a topic that the catalog does not name any more.
     pub async fn remove_files(&self, place: &Place<D>) -> Result<(), DiskError> {
         for partition in &self.partitions {
@@ -183,6 +201,19 @@ pub(super) async fn remove_folder<D: Disk>(place: &Place<D>, topic: Uuid) -> Res
         removed => removed,
     }?;
     place.disk.sync_dir(&topics_dir(&place.dir)).await
+}
+
+/// Removes what a growth that did not come to its end left behind.
+async fn remove_beyond<D: Disk>(place: &Place<D>, topic: Uuid, partition_count: i32) -> Result<(), DiskError> {
+    let dir = topics_dir(&place.dir).join(topic.to_string());
+    let mut is_changed = false;
+    for entry in place.disk.list(&dir).await? {
+        if entry.name.parse::<i32>().is_ok_and(|number| number >= partition_count) {
+            place.disk.remove_dir(&dir.join(&entry.name)).await?;
+            is_changed = true;
+        }
+    }
+    if is_changed { place.disk.sync_dir(&dir).await } else { Ok(()) }
 }
 
 async fn topic_folders<D: Disk>(place: &Place<D>) -> Result<Vec<Uuid>, BrokerError> {

@@ -4,20 +4,17 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use disk::{Disk, DiskErrorKind};
+use disk::Disk;
 use futures_util::future::{join, join_all};
 use tokio::sync::oneshot;
-use uuid::Uuid;
 
 use super::Log;
-use super::group_offsets::{Commit, append};
+use super::group_frames::{Commit, Frame, OffsetKey};
 use super::partition::Partition;
-use super::request::{Change, CommitRequest, CreateMode, FetchRequest, NewTopic, ProduceRequest, Produced, TopicRef};
-use super::topics::{Topic, remove_folder};
+use super::request::{Change, CommitRequest, FetchRequest, ProduceRequest, Produced};
 use crate::batch::RecordBatch;
 use crate::counters::add;
 use crate::error::{BrokerError, Refusal};
-use crate::handle::TopicDescription;
 
 /// Produces and commits that are synced together.
 #[derive(Default)]
@@ -58,6 +55,9 @@ impl<D: Disk> Log<D> {
             Change::Produce(_) | Change::Commit(_) => unreachable!("they are grouped"),
             // Who asked may have gone; what was done stays.
             Change::CreateTopic(new, answer) => drop(answer.send(self.create_topic(new).await?)),
+            Change::CreatePartitions(more, answer) => drop(answer.send(self.create_partitions(more).await?)),
+            Change::DeleteGroup(group, answer) => drop(answer.send(self.delete_group(group).await?)),
+            Change::DeleteOffsets(request, answer) => drop(answer.send(self.delete_offsets(request).await?)),
             Change::DeleteTopic(topic, answer) => drop(answer.send(self.delete_topic(&topic, woken).await?)),
             Change::RetentionFloor { topic, partition, offset } => {
                 if let Ok(partition) = self.topics.borrow().partition(&topic, partition) {
@@ -119,7 +119,7 @@ impl<D: Disk> Log<D> {
         Ok(outcomes)
     }
 
-    fn wake(&self, partition: &Partition<D>, woken: &mut Vec<FetchRequest>) {
+    pub(super) fn wake(&self, partition: &Partition<D>, woken: &mut Vec<FetchRequest>) {
         let is_due = |request: &FetchRequest| !Self::is_waiting(request, &self.fetch_sources(&request.partitions));
         woken.extend(self.waiter_count.take_due(partition, is_due));
     }
@@ -140,12 +140,10 @@ impl<D: Disk> Log<D> {
             }
             answers.push((answer, outcomes));
         }
-        let file = self.groups.borrow().file();
-        let is_written = append(&file, &commits).await?;
+        let commit_count = commits.len();
+        let is_written = self.write_frames(commits.into_iter().map(Frame::Offset).collect()).await?;
         if is_written {
-            add(&self.counters.syncs, 1);
-            add(&self.counters.commits, commits.len());
-            commits.into_iter().for_each(|commit| self.groups.borrow_mut().publish(commit));
+            add(&self.counters.commits, commit_count);
         }
         for (answer, mut outcomes) in answers {
             if !is_written {
@@ -154,84 +152,17 @@ impl<D: Disk> Log<D> {
             // Who asked may have gone; the commit stays.
             drop(answer.send(outcomes));
         }
-        let rewrite = self.groups.borrow().to_rewrite();
-        if let Some(rewrite) = rewrite
-            && let Some(file) = rewrite.write(&self.place.disk).await?
-        {
-            self.groups.borrow_mut().replace_file(file);
-        }
-        Ok(())
+        self.rewrite_groups().await
     }
 
     fn check_commit(&self, group: &Arc<str>, offset: super::request::CommitOffset) -> Result<Commit, Refusal> {
         let topics = self.topics.borrow();
         topics.partition(&offset.topic, offset.partition)?;
         let topic = topics.find(&offset.topic)?.description.id;
-        let commit =
-            Commit { group: Arc::clone(group), topic, partition: offset.partition, committed: offset.committed };
-        if !self.groups.borrow().has_room_for(&commit) {
+        let key = OffsetKey { group: Arc::clone(group), topic, partition: offset.partition };
+        if !self.groups.borrow().has_room_for(&key) {
             return Err(Refusal::TooMany);
         }
-        Ok(commit)
+        Ok(Commit { key, committed: offset.committed })
     }
-
-    async fn create_topic(&self, new: NewTopic) -> Result<Result<TopicDescription, Refusal>, BrokerError> {
-        match self.topics.borrow().check_new(&new) {
-            Ok(None) => {}
-            Ok(Some(existing)) => return Ok(Ok(existing)),
-            Err(refusal) => return Ok(Err(refusal)),
-        }
-        let (name, partition_count) = (new.name, new.partition_count);
-        let description = TopicDescription { name, id: Uuid::new_v4(), partition_count };
-        if new.mode == CreateMode::Validate {
-            return Ok(Ok(description));
-        }
-        let catalog = self.topics.borrow().catalog_with(&description);
-        let created = async {
-            let topic = Topic::create(&self.place, description.clone()).await?;
-            catalog.save(&self.place.disk, &self.place.dir).await?;
-            Ok(topic)
-        };
-        match created.await {
-            Ok(topic) => self.topics.borrow_mut().insert(topic),
-            Err(error) if error_is_no_space(&error) => {
-                remove_folder(&self.place, description.id).await?;
-                return Ok(Err(Refusal::NoSpace));
-            }
-            Err(error) => return Err(error.into()),
-        }
-        self.topics.borrow().count(&self.counters);
-        tracing::info!(topic = %description.name, id = %description.id, partition_count, "topic created");
-        Ok(Ok(description))
-    }
-
-    async fn delete_topic(
-        &self,
-        topic: &TopicRef,
-        woken: &mut Vec<FetchRequest>,
-    ) -> Result<Result<TopicDescription, Refusal>, BrokerError> {
-        let found = self.topics.borrow().find(topic);
-        let topic = match found {
-            Ok(topic) => topic,
-            Err(refusal) => return Ok(Err(refusal)),
-        };
-        let description = topic.description.clone();
-        let catalog = self.topics.borrow().catalog_without(description.id);
-        if let Err(error) = catalog.save(&self.place.disk, &self.place.dir).await {
-            return if error_is_no_space(&error) { Ok(Err(Refusal::NoSpace)) } else { Err(error.into()) };
-        }
-        self.topics.borrow_mut().remove(&topic);
-        self.groups.borrow_mut().forget_topic(description.id);
-        for partition in &topic.partitions {
-            self.wake(partition, woken);
-        }
-        topic.remove_files(&self.place).await?;
-        self.topics.borrow().count(&self.counters);
-        tracing::info!(topic = %description.name, id = %description.id, "topic deleted");
-        Ok(Ok(description))
-    }
-}
-
-fn error_is_no_space(error: &disk::DiskError) -> bool {
-    error.kind == DiskErrorKind::NoSpace
 }

@@ -14,7 +14,7 @@ use super::connection::{Answer, Reply};
 use super::errors;
 use super::frame::{Frame, REQUEST_BYTES_MIN};
 use super::shape::{self, RequestShape};
-use super::{Server, admin, fetch, groups, list_offsets, metadata, produce, shapes};
+use super::{Server, admin, cluster, fetch, group_admin, groups, list_offsets, metadata, partitions, produce, shapes};
 use crate::counters::RefusalReason;
 
 /// An API and the versions of it that are served.
@@ -41,11 +41,17 @@ pub(super) const APIS: &[Api] = &[
     api(ApiKey::OffsetCommit, 2, 9, &shapes::OFFSET_COMMIT),
     api(ApiKey::OffsetFetch, 1, 9, &shapes::OFFSET_FETCH),
     api(ApiKey::FindCoordinator, 0, 6, &shapes::FIND_COORDINATOR),
+    api(ApiKey::DescribeGroups, 0, 6, &shapes::DESCRIBE_GROUPS),
+    api(ApiKey::ListGroups, 0, 5, &shapes::LIST_GROUPS),
     api(ApiKey::SaslHandshake, 0, 1, &shapes::SASL_HANDSHAKE),
     api(ApiKey::ApiVersions, 0, 4, &shapes::API_VERSIONS),
     api(ApiKey::CreateTopics, 2, 7, &shapes::CREATE_TOPICS),
     api(ApiKey::DeleteTopics, 1, 6, &shapes::DELETE_TOPICS),
     api(ApiKey::DescribeConfigs, 1, 4, &shapes::DESCRIBE_CONFIGS),
+    api(ApiKey::CreatePartitions, 0, 3, &shapes::CREATE_PARTITIONS),
+    api(ApiKey::DeleteGroups, 0, 2, &shapes::DELETE_GROUPS),
+    api(ApiKey::OffsetDelete, 0, 0, &shapes::OFFSET_DELETE),
+    api(ApiKey::DescribeCluster, 0, 2, &shapes::DESCRIBE_CLUSTER),
 ];
 
 /// A request whose header was read.
@@ -101,11 +107,17 @@ async fn dispatch(key: ApiKey, context: Context, body: Bytes) -> Result<Reply, R
         ApiKey::OffsetCommit => groups::begin_commit(context, decode(body, version)?).await,
         ApiKey::OffsetFetch => groups::begin_fetch(context, decode(body, version)?).await,
         ApiKey::FindCoordinator => groups::find_coordinator(&context, decode(body, version)?),
+        ApiKey::DescribeGroups => group_admin::begin_describe(context, decode(body, version)?).await,
+        ApiKey::ListGroups => group_admin::begin_list(context, decode(body, version)?).await,
         ApiKey::SaslHandshake => sasl_handshake(&context, &decode(body, version)?),
         ApiKey::ApiVersions => api_versions(&context, &decode(body, version)?),
         ApiKey::CreateTopics => admin::begin_create(context, decode(body, version)?).await,
         ApiKey::DeleteTopics => admin::begin_delete(context, decode(body, version)?).await,
         ApiKey::DescribeConfigs => admin::begin_describe(context, decode(body, version)?).await,
+        ApiKey::CreatePartitions => partitions::begin_create(context, decode(body, version)?).await,
+        ApiKey::DeleteGroups => group_admin::begin_delete(context, decode(body, version)?).await,
+        ApiKey::OffsetDelete => group_admin::begin_delete_offsets(context, decode(body, version)?).await,
+        ApiKey::DescribeCluster => cluster::begin_describe(context, decode(body, version)?).await,
         _ => unreachable!("it is not in the table of served APIs"),
     })
 }

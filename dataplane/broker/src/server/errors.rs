@@ -27,6 +27,9 @@ pub(super) const INVALID_REPLICATION_FACTOR: i16 = 38;
 pub(super) const INVALID_REPLICA_ASSIGNMENT: i16 = 39;
 pub(super) const INVALID_CONFIG: i16 = 40;
 pub(super) const UNKNOWN_TOPIC_OR_PARTITION: i16 = 3;
+pub(super) const GROUP_ID_NOT_FOUND: i16 = 69;
+pub(super) const MISMATCHED_ENDPOINT_TYPE: i16 = 114;
+pub(super) const UNSUPPORTED_ENDPOINT_TYPE: i16 = 115;
 
 /// The code of a refusal of the log.
 pub(super) fn code(refusal: Refusal) -> i16 {
@@ -41,11 +44,22 @@ pub(super) fn code(refusal: Refusal) -> i16 {
         Refusal::NewLeaderEpoch => ResponseError::UnknownLeaderEpoch,
         Refusal::TopicExists => ResponseError::TopicAlreadyExists,
         Refusal::TopicName => ResponseError::InvalidTopicException,
-        Refusal::PartitionCount => ResponseError::InvalidPartitions,
+        Refusal::PartitionCount | Refusal::PartitionsNotMore => ResponseError::InvalidPartitions,
+        Refusal::PartitionAssignment => ResponseError::InvalidReplicaAssignment,
+        Refusal::UnknownGroup => ResponseError::GroupIdNotFound,
         Refusal::TooMany => ResponseError::PolicyViolation,
         Refusal::Stopping => ResponseError::NotLeaderOrFollower,
     }
     .code()
+}
+
+/// The code of a refusal of the log for what a group's coordinator does.
+pub(super) fn group_code(refusal: Refusal) -> i16 {
+    match refusal {
+        // The one that makes a client try again.
+        Refusal::NoSpace => COORDINATOR_NOT_AVAILABLE,
+        other => code(other),
+    }
 }
 
 /// The code of a refused batch and what to say about it.
@@ -118,6 +132,9 @@ mod tests {
             (INVALID_REPLICA_ASSIGNMENT, ResponseError::InvalidReplicaAssignment),
             (INVALID_CONFIG, ResponseError::InvalidConfig),
             (UNKNOWN_TOPIC_OR_PARTITION, ResponseError::UnknownTopicOrPartition),
+            (GROUP_ID_NOT_FOUND, ResponseError::GroupIdNotFound),
+            (MISMATCHED_ENDPOINT_TYPE, ResponseError::MismatchedEndpointType),
+            (UNSUPPORTED_ENDPOINT_TYPE, ResponseError::UnsupportedEndpointType),
         ];
         for (code, error) in named {
             assert_eq!(code, error.code(), "{error:?}");

@@ -118,7 +118,10 @@ fn decode_rest(key: ApiKey, version: i16, mut bytes: Bytes) -> Option<usize> {
         Metadata => MetadataRequest, OffsetCommit => OffsetCommitRequest, OffsetFetch => OffsetFetchRequest,
         FindCoordinator => FindCoordinatorRequest, SaslHandshake => SaslHandshakeRequest,
         ApiVersions => ApiVersionsRequest, CreateTopics => CreateTopicsRequest, DeleteTopics => DeleteTopicsRequest,
-        DescribeConfigs => DescribeConfigsRequest
+        DescribeConfigs => DescribeConfigsRequest, CreatePartitions => CreatePartitionsRequest,
+        DescribeCluster => DescribeClusterRequest, ListGroups => ListGroupsRequest,
+        DescribeGroups => DescribeGroupsRequest, DeleteGroups => DeleteGroupsRequest,
+        OffsetDelete => OffsetDeleteRequest
     );
     decoded.ok().map(|()| bytes.remaining())
 }

@@ -115,7 +115,7 @@ fn respond_to_commit(
             let code = match refused {
                 Some(code) => code,
                 None => match outcomes.next() {
-                    Some(outcome) => outcome.map_or_else(commit_code, |()| errors::NONE),
+                    Some(outcome) => outcome.map_or_else(errors::group_code, |()| errors::NONE),
                     None => return Answer::Close,
                 },
             };
@@ -124,14 +124,6 @@ fn respond_to_commit(
         topics.push(OffsetCommitResponseTopic::default().with_name(name).with_partitions(partitions));
     }
     context.respond(&OffsetCommitResponse::default().with_topics(topics))
-}
-
-fn commit_code(refusal: Refusal) -> i16 {
-    match refusal {
-        // The one that makes a client try again.
-        Refusal::NoSpace => errors::COORDINATOR_NOT_AVAILABLE,
-        other => errors::code(other),
-    }
 }
 
 pub(super) async fn begin_fetch(context: Context, request: OffsetFetchRequest) -> Reply {

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
 use disk::SimDisk;
+use kafka_protocol::messages::create_partitions_request::{CreatePartitionsAssignment, CreatePartitionsTopic};
 use kafka_protocol::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
 use kafka_protocol::messages::delete_topics_request::DeleteTopicState;
 use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
@@ -14,6 +15,7 @@ use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic, Forgot
 use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
 use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
 use kafka_protocol::messages::offset_commit_request::{OffsetCommitRequestPartition, OffsetCommitRequestTopic};
+use kafka_protocol::messages::offset_delete_request::{OffsetDeleteRequestPartition, OffsetDeleteRequestTopic};
 use kafka_protocol::messages::offset_fetch_request::{
     OffsetFetchRequestGroup, OffsetFetchRequestTopic, OffsetFetchRequestTopics,
 };
@@ -118,6 +120,18 @@ pub(super) fn request(key: ApiKey, version: i16, id: Uuid) -> Bytes {
             encode(key, version, &DeleteTopicsRequest::default().with_topics(vec![state]))
         }
         ApiKey::DescribeConfigs => encode(key, version, &describe_configs()),
+        ApiKey::CreatePartitions => encode(key, version, &create_partitions()),
+        ApiKey::DescribeCluster => encode(key, version, &describe_cluster(version)),
+        ApiKey::ListGroups => encode(key, version, &list_groups(version)),
+        ApiKey::DescribeGroups => {
+            let groups = ["g", "none"].map(|name| GroupId(text(name))).to_vec();
+            encode(key, version, &DescribeGroupsRequest::default().with_groups(groups))
+        }
+        ApiKey::DeleteGroups => {
+            let groups = ["deleted", "none"].map(|name| GroupId(text(name))).to_vec();
+            encode(key, version, &DeleteGroupsRequest::default().with_groups_names(groups))
+        }
+        ApiKey::OffsetDelete => encode(key, version, &offset_delete()),
         _ => panic!("no fixture for {key:?}"),
     }
 }
@@ -210,6 +224,32 @@ fn create_topics() -> CreateTopicsRequest {
     let topic = |name| CreatableTopic::default().with_name(TopicName(text(name))).with_replication_factor(1);
     let made = topic("made").with_num_partitions(3).with_configs(vec![config]);
     CreateTopicsRequest::default().with_timeout_ms(1_000).with_topics(vec![made, topic(TOPIC).with_num_partitions(1)])
+}
+
+fn create_partitions() -> CreatePartitionsRequest {
+    let assignment = CreatePartitionsAssignment::default().with_broker_ids(vec![BrokerId(1)]);
+    let topic = |name, count| CreatePartitionsTopic::default().with_name(TopicName(text(name))).with_count(count);
+    let assigned = topic("grown", 3).with_assignments(Some(vec![assignment.clone(), assignment]));
+    let topics = vec![assigned, topic(TOPIC, 2).with_assignments(None), topic("missing", 9).with_assignments(None)];
+    CreatePartitionsRequest::default().with_topics(topics).with_timeout_ms(1_000).with_validate_only(true)
+}
+
+fn describe_cluster(version: i16) -> DescribeClusterRequest {
+    let request = DescribeClusterRequest::default().with_include_cluster_authorized_operations(true);
+    if version >= 2 { request.with_include_fenced_brokers(true) } else { request }
+}
+
+fn list_groups(version: i16) -> ListGroupsRequest {
+    let request = ListGroupsRequest::default();
+    let request = if version >= 4 { request.with_states_filter(vec![text("Empty"), text("Stable")]) } else { request };
+    if version >= 5 { request.with_types_filter(vec![text("classic")]) } else { request }
+}
+
+fn offset_delete() -> OffsetDeleteRequest {
+    let partition = |index| OffsetDeleteRequestPartition::default().with_partition_index(index);
+    let topic = OffsetDeleteRequestTopic::default().with_name(topic_name());
+    let topics = vec![topic.with_partitions(vec![partition(1), partition(7)])];
+    OffsetDeleteRequest::default().with_group_id(GroupId(text("g"))).with_topics(topics)
 }
 
 fn describe_configs() -> DescribeConfigsRequest {

@@ -111,6 +111,25 @@ pub(super) const DELETE_TOPICS: RequestShape = shape(
     &[field(6, Kind::List(&[field(6, Kind::Text), field(6, UUID)], &[])), until(0, 5, Kind::TextList), field(0, I32)],
 );
 
+pub(super) const CREATE_PARTITIONS: RequestShape =
+    shape(2, &[field(0, Kind::List(GROWN_TOPIC, &[])), field(0, I32), field(0, BOOL)]);
+
+const GROWN_TOPIC: &[Field] =
+    &[field(0, Kind::Text), field(0, I32), field(0, Kind::List(&[field(0, Kind::FixedList(4))], &[]))];
+
+pub(super) const DESCRIBE_CLUSTER: RequestShape = shape(0, &[field(0, BOOL), field(1, I8), field(2, BOOL)]);
+
+pub(super) const LIST_GROUPS: RequestShape = shape(3, &[field(4, Kind::TextList), field(5, Kind::TextList)]);
+
+pub(super) const DESCRIBE_GROUPS: RequestShape = shape(5, &[field(0, Kind::TextList), field(3, BOOL)]);
+
+pub(super) const DELETE_GROUPS: RequestShape = shape(2, &[field(0, Kind::TextList)]);
+
+pub(super) const OFFSET_DELETE: RequestShape = shape(
+    LAST,
+    &[field(0, Kind::Text), field(0, Kind::List(&[field(0, Kind::Text), field(0, Kind::FixedList(4))], &[]))],
+);
+
 pub(super) const DESCRIBE_CONFIGS: RequestShape = shape(
     4,
     &[

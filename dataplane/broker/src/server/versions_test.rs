@@ -66,6 +66,32 @@ fn every_version_is_answered() {
                     assert_eq!(response.responses[0].error_code, errors::UNKNOWN_TOPIC_OR_PARTITION);
                 }
                 ApiKey::DescribeConfigs => check_configs(&response(answer, version)),
+                ApiKey::CreatePartitions => {
+                    let response: CreatePartitionsResponse = response(answer, version);
+                    let codes: Vec<i16> = response.results.iter().map(|result| result.error_code).collect();
+                    assert_eq!(codes, [errors::UNKNOWN_TOPIC_OR_PARTITION, 37, errors::UNKNOWN_TOPIC_OR_PARTITION]);
+                }
+                ApiKey::DescribeCluster => {
+                    let response: DescribeClusterResponse = response(answer, version);
+                    assert_eq!(
+                        (response.error_code, response.controller_id, response.brokers.len()),
+                        (0, BrokerId(1), 1)
+                    );
+                    assert_eq!(response.brokers[0].port, 9092);
+                }
+                // All offsets of the one group were committed before, as keys are in order.
+                ApiKey::ListGroups => check_groups(&response(answer, version), version),
+                ApiKey::DescribeGroups => check_described_groups(&response(answer, version), version),
+                ApiKey::DeleteGroups => {
+                    let response: DeleteGroupsResponse = response(answer, version);
+                    let codes: Vec<i16> = response.results.iter().map(|result| result.error_code).collect();
+                    assert_eq!(codes, [errors::GROUP_ID_NOT_FOUND; 2]);
+                }
+                ApiKey::OffsetDelete => {
+                    let response: OffsetDeleteResponse = response(answer, version);
+                    let codes = response.topics[0].partitions.iter().map(|partition| partition.error_code);
+                    assert_eq!((response.error_code, codes.collect::<Vec<_>>()), (0, vec![0, 3]));
+                }
                 key => panic!("{key:?} has no check"),
             }
         }
@@ -153,6 +179,20 @@ fn check_coordinator(response: &FindCoordinatorResponse, version: i16) {
     }
     let found: Vec<(&str, i32)> = response.coordinators.iter().map(|it| (it.key.as_str(), it.port)).collect();
     assert_eq!(found, [("g", 9092), ("h", 9092)]);
+}
+
+fn check_groups(response: &ListGroupsResponse, version: i16) {
+    let group = &response.groups[0];
+    let found = (group.group_id.as_str(), group.protocol_type.as_str(), group.group_state.as_str());
+    assert_eq!((response.error_code, response.groups.len()), (0, 1));
+    assert_eq!(found, ("g", "", if version >= 4 { "Empty" } else { "" }), "version {version}");
+    assert_eq!(group.group_type.as_str(), if version >= 5 { "classic" } else { "" });
+}
+
+fn check_described_groups(response: &DescribeGroupsResponse, version: i16) {
+    let found: Vec<(i16, &str)> = response.groups.iter().map(|it| (it.error_code, it.group_state.as_str())).collect();
+    let unknown = if version >= 6 { errors::GROUP_ID_NOT_FOUND } else { 0 };
+    assert_eq!(found, [(0, "Empty"), (unknown, "Dead")], "version {version}");
 }
 
 fn check_configs(response: &DescribeConfigsResponse) {

@@ -12,7 +12,7 @@ use crate::broker::Broker;
 use crate::wire::{Wire, name, text};
 
 /// Until the group's coordinator is found; a fresh Kafka has to make it first.
-fn find_coordinator(wire: &mut Wire, version: i16, group: &str) -> i32 {
+pub fn find_coordinator(wire: &mut Wire, version: i16, group: &str) -> i32 {
     for _ in 0..150 {
         let request = FindCoordinatorRequest::default();
         let (code, port) = if version < 4 {
@@ -31,7 +31,15 @@ fn find_coordinator(wire: &mut Wire, version: i16, group: &str) -> i32 {
     panic!("there is no coordinator");
 }
 
-fn commit(wire: &mut Wire, version: i16, group: &str, topic: &str, partition: i32, offset: i64, metadata: &str) -> i16 {
+pub fn commit(
+    wire: &mut Wire,
+    version: i16,
+    group: &str,
+    topic: &str,
+    partition: i32,
+    offset: i64,
+    metadata: &str,
+) -> i16 {
     let partition = OffsetCommitRequestPartition::default()
         .with_partition_index(partition)
         .with_committed_offset(offset)
@@ -53,7 +61,7 @@ fn commit(wire: &mut Wire, version: i16, group: &str, topic: &str, partition: i3
 }
 
 /// Offsets and metadata of partitions 0 and 1, and of all partitions that have one.
-fn committed(wire: &mut Wire, version: i16, group: &str, topic: &str) -> Vec<(i32, i64, String)> {
+pub fn committed(wire: &mut Wire, version: i16, group: &str, topic: &str) -> Vec<(i32, i64, String)> {
     let group = GroupId(text(group));
     let request = OffsetFetchRequest::default();
     let metadata = |metadata: &Option<kafka_protocol::protocol::StrBytes>| metadata.as_deref().unwrap_or("").to_owned();

@@ -6,10 +6,13 @@
 #![allow(clippy::unwrap_used)]
 
 mod broker;
+mod cluster;
 mod embedded;
 mod fetches;
+mod group_admin;
 mod groups;
 mod offsets;
+mod partitions;
 mod records;
 mod refusals;
 mod topics;

@@ -114,12 +114,17 @@ impl Wire {
         Some(body.into())
     }
 
-    /// Makes a topic and waits until every partition of it has a leader. Gives its id.
+    /// Makes a topic and waits until it can be used. Gives its id.
     pub fn create_topic(&mut self, topic: &str, partition_count: i32) -> Uuid {
         let new = CreatableTopic::default().with_name(name(topic)).with_num_partitions(partition_count);
         let request = CreateTopicsRequest::default().with_timeout_ms(10_000);
         let response = self.call_newest(&request.with_topics(vec![new.with_replication_factor(1)]));
         assert_eq!(response.topics[0].error_code, 0, "{:?}", response.topics[0].error_message);
+        self.wait_for_leaders(topic, partition_count)
+    }
+
+    /// Waits until every partition of a topic has a leader that knows it. Gives the topic's id.
+    pub fn wait_for_leaders(&mut self, topic: &str, partition_count: i32) -> Uuid {
         for _ in 0..100 {
             let wanted = metadata_request::MetadataRequestTopic::default().with_name(Some(name(topic)));
             let request = MetadataRequest::default().with_topics(Some(vec![wanted]));

@@ -1,0 +1,129 @@
+//! Power cuts between and within what operators change: each change is there as a whole or not at all, and what was answered is there.
+
+use std::cell::Cell;
+
+use disk::{SimDisk, Unsynced};
+use futures_lite::future::block_on;
+
+use super::log_fixture::{batch, commit, committed, options, produce, topic, with_log};
+use super::request::{Change, CreateMode, DeleteOffsets, MorePartitions, Read, Request};
+use crate::error::Refusal;
+use crate::handle::BrokerHandle;
+
+async fn grow(handle: &BrokerHandle, partition_count: i32) -> Result<(), Refusal> {
+    let more = MorePartitions { topic: topic("a"), partition_count, assignment_count: None, mode: CreateMode::Create };
+    handle.ask(|answer| Request::Change(Change::CreatePartitions(more, answer))).await?
+}
+
+async fn delete_group(handle: &BrokerHandle, group: &str) -> Result<(), Refusal> {
+    handle.ask(|answer| Request::Change(Change::DeleteGroup(group.into(), answer))).await?
+}
+
+async fn delete_offset(handle: &BrokerHandle, group: &str) -> Result<(), Refusal> {
+    let wanted = DeleteOffsets { group: group.into(), partitions: vec![(topic("a"), 0)] };
+    handle.ask(|answer| Request::Change(Change::DeleteOffsets(wanted, answer))).await??[0]
+}
+
+async fn groups(handle: &BrokerHandle) -> Vec<String> {
+    let stored = handle.ask(|answer| Request::Read(Read::Groups(answer))).await.unwrap();
+    stored.iter().map(|group| group.name.to_string()).collect()
+}
+
+/// A step and what can be seen of it: before it was begun, and once it was answered.
+struct Step {
+    act: &'static (dyn Fn(&BrokerHandle) -> Outcome<'_> + Sync),
+    is_done: &'static (dyn Fn(&Seen) -> bool + Sync),
+}
+
+type Outcome<'a> = futures_util::future::LocalBoxFuture<'a, Result<(), Refusal>>;
+
+/// What is there after a crash.
+#[derive(Debug)]
+struct Seen {
+    partition_count: i32,
+    groups: Vec<String>,
+    offset: Option<i64>,
+}
+
+const STEPS: &[Step] = &[
+    Step {
+        act: &|handle| Box::pin(async { handle.create_topic("a", 1).await.map(drop) }),
+        is_done: &|seen| seen.partition_count >= 1,
+    },
+    Step {
+        act: &|handle| Box::pin(commit(handle, "kept", "a", 5)),
+        is_done: &|seen| seen.groups.contains(&"kept".to_owned()),
+    },
+    Step { act: &|handle| Box::pin(grow(handle, 3)), is_done: &|seen| seen.partition_count >= 3 },
+    Step {
+        act: &|handle| Box::pin(async { produce(handle, "a", 2, batch(1, 1, 100)).await.map(drop) }),
+        is_done: &|seen| seen.partition_count >= 3,
+    },
+    Step { act: &|handle| Box::pin(grow(handle, 4)), is_done: &|seen| seen.partition_count >= 4 },
+    Step { act: &|handle| Box::pin(commit(handle, "left", "a", 9)), is_done: &|_| true },
+    Step {
+        act: &|handle| Box::pin(delete_group(handle, "left")),
+        is_done: &|seen| !seen.groups.contains(&"left".to_owned()),
+    },
+    Step { act: &|handle| Box::pin(commit(handle, "bare", "a", 9)), is_done: &|_| true },
+    Step {
+        act: &|handle| Box::pin(delete_offset(handle, "bare")),
+        is_done: &|seen| !seen.groups.contains(&"bare".to_owned()),
+    },
+    Step { act: &|handle| Box::pin(commit(handle, "kept", "a", 6)), is_done: &|seen| seen.offset == Some(6) },
+];
+
+async fn see(handle: &BrokerHandle) -> Seen {
+    let offsets = handle.offsets().await.unwrap();
+    let partition_count = offsets.first().map_or(0, |(_, partitions)| partitions.len() as i32);
+    let offset = if partition_count == 0 { None } else { committed(handle, "kept", "a").await };
+    Seen { partition_count, groups: groups(handle).await, offset }
+}
+
+#[test]
+fn what_operators_change_survives_every_crash() {
+    block_on(async {
+        let mut finished = 0;
+        for operations in 0..200 {
+            let disk = SimDisk::new(operations);
+            disk.cut_power_after(operations);
+            let done = Cell::new(0);
+            let _ = with_log(&disk, &options(), async |handle| {
+                for step in STEPS {
+                    if (step.act)(&handle).await.is_err() {
+                        return;
+                    }
+                    done.set(done.get() + 1);
+                }
+                handle.shutdown().await;
+            })
+            .await;
+            finished += usize::from(done.get() == STEPS.len());
+            for (name, crashed) in [
+                ("random", disk.crash(operations)),
+                ("lost", disk.crash_with(Unsynced::Lost, operations)),
+                ("killed", disk.crash_with(Unsynced::Kept, operations)),
+            ] {
+                let context = format!("{operations} operations, {} steps, unsynced writes {name}", done.get());
+                // A second crash falls into the recovery from the first.
+                crashed.cut_power_after(operations % 30);
+                let _ = with_log(&crashed, &options(), async |handle| handle.shutdown().await).await;
+                let (ended, _) = with_log(&crashed.crash(operations + 1), &options(), async |handle| {
+                    let seen = see(&handle).await;
+                    for (place, step) in STEPS.iter().enumerate().take(done.get()) {
+                        assert!((step.is_done)(&seen), "{context}: step {place}, {seen:?}");
+                    }
+                    assert!([0, 1, 3, 4].contains(&seen.partition_count), "{context}: {seen:?}");
+                    // It goes on from there.
+                    handle.create_topic("a", 1).await.unwrap();
+                    assert_eq!(grow(&handle, 6).await, Ok(()), "{context}");
+                    produce(&handle, "a", 5, batch(1, 1, 100)).await.unwrap();
+                    handle.shutdown().await;
+                })
+                .await;
+                ended.unwrap_or_else(|error| panic!("{context}: {error}"));
+            }
+        }
+        assert!((20..180).contains(&finished), "{finished} lives came to their end");
+    });
+}
