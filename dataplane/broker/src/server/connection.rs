@@ -75,7 +75,7 @@ async fn read_requests(
             len = wait_for_len(server, &mut reader, &queue) => len,
         };
         let end = match len {
-            Ok(len) => match read_request(server, &mut reader, len).await {
+            Ok(len) => match read_request(server, acknowledge(&mut reader), len).await {
                 Ok((body, permit)) => {
                     add(&server.handle.counters().requests, 1);
                     let reply = match api::begin(server, local, body).await {
@@ -101,6 +101,14 @@ async fn read_requests(
         }
         return;
     }
+}
+
+/// Makes the kernel acknowledge the length at once. Clients that write it apart from the body, with Nagle's algorithm on (rskafka
+/// does), would else hold the body back until the acknowledgement comes by itself, 40 ms later.
+fn acknowledge(reader: &mut OwnedReadHalf) -> &mut OwnedReadHalf {
+    // Where it fails, the request only comes later.
+    let _ = SockRef::from(AsRef::<TcpStream>::as_ref(reader)).set_tcp_quickack(true);
+    reader
 }
 
 /// Waits for the next frame; a connection on which nothing happens is closed after a while.

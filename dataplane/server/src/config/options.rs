@@ -84,7 +84,7 @@ pub struct KafkaSettings {
     pub dial_timeout: Duration,
     pub write_timeout: Duration,
     pub linger: Option<Duration>,
-    pub compression: Option<String>,
+    pub compression: String,
     pub record_bytes_max: usize,
     pub buffered_bytes_max: u64,
     pub creates_topic: bool,
@@ -283,7 +283,7 @@ fn kafka(read: &Reader<'_>, instance_id: &str) -> Result<KafkaSettings, ConfigEr
         dial_timeout: read.duration(&name("dial-timeout"))?,
         write_timeout: read.duration(&name("write-timeout"))?,
         linger: read.maybe(&name("producer-linger"), parse_duration)?,
-        compression: read.maybe(&name("producer-compression"), |text| match text {
+        compression: read.parsed(&name("producer-compression"), |text| match text {
             "none" | "gzip" | "snappy" | "lz4" | "zstd" => Ok(text.to_owned()),
             _ => Err("write none, gzip, snappy, lz4 or zstd"),
         })?,

@@ -377,10 +377,9 @@ fn fetch_options(options: &Options, kafka: &KafkaOptions, data_dir: &DataDir) ->
 
 fn producer_options(settings: &KafkaSettings, is_embedded: bool, cores: usize) -> ProducerOptions {
     let linger = Duration::from_millis(if is_embedded { 2 } else { 50 });
-    let codec = settings.compression.as_deref().unwrap_or(if is_embedded { "none" } else { "snappy" });
     ProducerOptions {
         linger: settings.linger.unwrap_or(linger),
-        compression: Compression::from_name(codec).expect("checked with the options"),
+        compression: Compression::from_name(&settings.compression).expect("checked with the options"),
         buffered_bytes_max: settings.buffered_bytes_max / cores as u64,
         batch_bytes_max: 15 << 20,
         timeout: settings.write_timeout,
