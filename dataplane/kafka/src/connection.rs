@@ -150,6 +150,13 @@ fn name_of<R: Request>() -> &'static str {
         Ok(ApiKey::OffsetFetch) => "OffsetFetch",
         Ok(ApiKey::FindCoordinator) => "FindCoordinator",
         Ok(ApiKey::CreateTopics) => "CreateTopics",
+        Ok(ApiKey::CreatePartitions) => "CreatePartitions",
+        Ok(ApiKey::DescribeConfigs) => "DescribeConfigs",
+        Ok(ApiKey::ListGroups) => "ListGroups",
+        Ok(ApiKey::DescribeGroups) => "DescribeGroups",
+        Ok(ApiKey::ConsumerGroupDescribe) => "ConsumerGroupDescribe",
+        Ok(ApiKey::DeleteGroups) => "DeleteGroups",
+        Ok(ApiKey::OffsetDelete) => "OffsetDelete",
         _ => "a request",
     }
 }

@@ -19,6 +19,9 @@ pub enum KafkaError {
     /// An error code of Kafka.
     #[error("Kafka refuses {request}: {error} ({})", error.code())]
     Refused { request: &'static str, error: ResponseError },
+    /// The same with the broker's own words.
+    #[error("Kafka refuses {request}: {reason} ({}, {error})", error.code())]
+    Explained { request: &'static str, error: ResponseError, reason: String },
     #[error("the topic {topic} does not exist")]
     UnknownTopic { topic: String },
     /// A partition has no leader now.
@@ -26,7 +29,63 @@ pub enum KafkaError {
     NoLeader { partition: i32 },
 }
 
+/// What a failure means for whoever asked.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum KafkaErrorKind {
+    /// Nobody answered.
+    Unreachable,
+    /// It may well work a moment later: a leader or coordinator is just changing.
+    Passing,
+    /// There is no such topic, partition or group.
+    NotFound,
+    /// It is there and in the way: a topic that exists, a group that has members.
+    Conflict,
+    /// Anything else that does not go away by itself.
+    Final,
+}
+
 impl KafkaError {
+    /// Sorts the failure.
+    #[must_use]
+    pub fn kind(&self) -> KafkaErrorKind {
+        match self {
+            Self::Unreachable { .. } | Self::TimedOut { .. } => KafkaErrorKind::Unreachable,
+            Self::Malformed { .. } | Self::Unsupported { .. } => KafkaErrorKind::Final,
+            Self::UnknownTopic { .. } => KafkaErrorKind::NotFound,
+            Self::NoLeader { .. } => KafkaErrorKind::Passing,
+            Self::Refused { error, .. } | Self::Explained { error, .. } => match error {
+                ResponseError::UnknownTopicOrPartition
+                | ResponseError::UnknownTopicId
+                | ResponseError::GroupIdNotFound => KafkaErrorKind::NotFound,
+                ResponseError::TopicAlreadyExists
+                | ResponseError::NonEmptyGroup
+                | ResponseError::GroupSubscribedToTopic
+                | ResponseError::UnknownMemberId
+                | ResponseError::InvalidPartitions
+                | ResponseError::InvalidReplicationFactor
+                | ResponseError::InvalidTopicException
+                | ResponseError::InvalidConfig
+                | ResponseError::PolicyViolation => KafkaErrorKind::Conflict,
+                error if error.is_retriable() => KafkaErrorKind::Passing,
+                _ => KafkaErrorKind::Final,
+            },
+        }
+    }
+
+    /// Turns an error code and the broker's words into an error.
+    ///
+    /// # Errors
+    /// The code is not 0.
+    pub(crate) fn check_explained(request: &'static str, code: i16, reason: Option<&str>) -> Result<(), Self> {
+        match (ResponseError::try_from_code(code), reason) {
+            (None, _) => Ok(()),
+            (Some(error), Some(reason)) if !reason.is_empty() => {
+                Err(Self::Explained { request, error, reason: reason.trim_end_matches('.').to_owned() })
+            }
+            (Some(error), _) => Err(Self::Refused { request, error }),
+        }
+    }
+
     /// Turns an error code of an answer into an error.
     ///
     /// # Errors

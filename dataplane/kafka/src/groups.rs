@@ -16,12 +16,12 @@ use crate::metadata::topic_name;
 use crate::{Client, KafkaError};
 
 /// Kafka 3.9's versions. OffsetCommit 10 of Kafka 4.2 names topics by id, which broke others' commits.
-const LIST_OFFSETS_CAP: i16 = 9;
+pub(crate) const LIST_OFFSETS_CAP: i16 = 9;
 const COMMIT_CAP: i16 = 9;
-const OFFSET_FETCH_CAP: i16 = 9;
+pub(crate) const OFFSET_FETCH_CAP: i16 = 9;
 const COORDINATOR_CAP: i16 = 6;
 /// From here on, requests name several groups or keys.
-const OFFSET_FETCH_GROUPS_FIRST: i16 = 8;
+pub(crate) const OFFSET_FETCH_GROUPS_FIRST: i16 = 8;
 const COORDINATOR_KEYS_FIRST: i16 = 4;
 
 /// Which offset of a log.
@@ -35,12 +35,29 @@ pub enum OffsetAt {
     Time { unix_ms: i64 },
 }
 
+impl OffsetAt {
+    /// As ListOffsets encodes it.
+    pub(crate) fn as_timestamp(self) -> i64 {
+        match self {
+            Self::Start => -2,
+            Self::End => -1,
+            Self::Time { unix_ms } => unix_ms,
+        }
+    }
+}
+
 /// The answer to [`Client::offset_at`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum OffsetFound {
     At(i64),
     /// No record is that late. Not the same as the end of the log: taking it for that has lost data elsewhere.
     NoRecordThatLate,
+}
+
+impl OffsetFound {
+    pub(crate) fn from_answer(offset: i64) -> Self {
+        if offset < 0 { Self::NoRecordThatLate } else { Self::At(offset) }
+    }
 }
 
 /// What a group committed for a partition, as stored: by our convention the last consumed record.
@@ -66,13 +83,9 @@ impl Client {
     pub async fn offset_at(&mut self, partition: i32, at: OffsetAt) -> Result<OffsetFound, KafkaError> {
         let leader = self.leader(partition).await?;
         let name = self.options.topic.clone();
-        let timestamp = match at {
-            OffsetAt::Start => -2,
-            OffsetAt::End => -1,
-            OffsetAt::Time { unix_ms } => unix_ms,
-        };
         let make = |_| {
-            let partition = ListOffsetsPartition::default().with_partition_index(partition).with_timestamp(timestamp);
+            let partition =
+                ListOffsetsPartition::default().with_partition_index(partition).with_timestamp(at.as_timestamp());
             let topic = ListOffsetsTopic::default().with_name(topic_name(&name)).with_partitions(vec![partition]);
             ListOffsetsRequest::default().with_replica_id(BrokerId(-1)).with_topics(vec![topic])
         };
@@ -89,7 +102,7 @@ impl Client {
             self.topic = None;
         }
         KafkaError::check("ListOffsets", found.error_code)?;
-        Ok(if found.offset < 0 { OffsetFound::NoRecordThatLate } else { OffsetFound::At(found.offset) })
+        Ok(OffsetFound::from_answer(found.offset))
     }
 
     /// What a group has committed for partitions of the topic; partitions without a commit are absent.
@@ -157,7 +170,7 @@ impl Client {
     }
 
     /// The broker that keeps a group's offsets.
-    async fn coordinator(&mut self, group: &str) -> Result<String, KafkaError> {
+    pub(crate) async fn coordinator(&mut self, group: &str) -> Result<String, KafkaError> {
         let (answer, version) = self
             .call_any(COORDINATOR_CAP, |version| {
                 let key = StrBytes::from_string(group.to_owned());

@@ -2,6 +2,7 @@
 //!
 //! Knows nothing of samples: a record is a key, a value and headers.
 
+pub mod admin;
 pub mod batch;
 
 mod client;
@@ -14,7 +15,7 @@ mod options;
 mod produce;
 
 pub use client::Client;
-pub use error::KafkaError;
+pub use error::{KafkaError, KafkaErrorKind};
 pub use fetch::{FetchError, FetchLimits, FetchPosition, FetchedPartition, Fetcher};
 pub use groups::{CommitPosition, CommittedOffset, OffsetAt, OffsetFound};
 pub use metadata::{PartitionLeader, TopicInfo};

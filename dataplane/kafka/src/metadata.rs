@@ -12,8 +12,8 @@ use kafka_protocol::protocol::StrBytes;
 use crate::{Client, KafkaError};
 
 /// Kafka 3.9's versions: later ones changed the meaning of fields that we rely on.
-const METADATA_CAP: i16 = 12;
-const CREATE_TOPICS_CAP: i16 = 7;
+pub(crate) const METADATA_CAP: i16 = 12;
+pub(crate) const CREATE_TOPICS_CAP: i16 = 7;
 
 /// The topic as the cluster describes it now.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -17,6 +17,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("dataplane/promql", &["model"]),
     ("dataplane/query", &["model", "tsdb", "promql"]),
     ("dataplane/server", &["model", "disk", "tsdb", "runtime", "kafka", "broker", "wire", "ingest", "promql", "query"]),
+    ("ctl", &["model", "disk", "runtime", "kafka", "wire", "promql"]),
 ];
 
 /// Foreign crates that only one of ours may name, because it is the seam to them.
