@@ -4,7 +4,10 @@ use kafka::CommittedOffset;
 
 use crate::context::Context;
 use crate::node::NodeStatus;
-use crate::stamp::Stamp;
+use crate::stamp::CommitStamp;
+
+/// A live node commits again every 10 s; a stamp younger than this says that it lives.
+const LIVE_MS_MAX: i64 = 30_000;
 
 /// How a partition of a group may be moved.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -34,8 +37,9 @@ pub fn owner(
     if node.is_some_and(|node| node.owns(group, partition)) {
         return Owner::AnsweringNode;
     }
-    match committed.and_then(|committed| Stamp::parse(&committed.metadata)) {
-        Some(stamp) if stamp.is_live(now_ms) => {
+    match committed.and_then(|committed| CommitStamp::parse(&committed.metadata)) {
+        // One from the future counts as young: a clock that is ahead must not make a node look dead.
+        Some(stamp) if now_ms.saturating_sub(stamp.time_ms) < LIVE_MS_MAX => {
             Owner::SilentNode { age_ms: (now_ms - stamp.time_ms).max(0), writer: stamp.writer }
         }
         _ => Owner::Nobody,
@@ -55,7 +59,9 @@ mod tests {
             (None, 101_000, Owner::Nobody),
             (Some(&committed("")), 101_000, Owner::Nobody),
             (Some(&stamp), 101_000, silent),
+            (Some(&stamp), 99_000, Owner::SilentNode { writer: "w".into(), age_ms: 0 }),
             (Some(&stamp), 130_000, Owner::Nobody),
+            (Some(&stamp), i64::MAX, Owner::Nobody),
         ] {
             assert_eq!(owner(None, "g", 0, commit, now_ms), expected);
         }

@@ -160,6 +160,9 @@ fn refusal(url: &str, status: u16, body: &[u8]) -> Failure {
     let said = said.unwrap_or_else(|| String::from_utf8_lossy(body).trim().chars().take(200).collect());
     let (kind, message) = match status {
         400 | 409 => (Kind::Refused, format!("the node {url} refuses: {said}")),
+        404 if document["error"].is_null() => {
+            (Kind::Failed, format!("the node {url} cannot be asked for this, it may be of an older release: {said}"))
+        }
         404 => (Kind::NotFound, format!("the node {url} does not know it: {said}")),
         503 => (Kind::Unreachable, format!("the node {url} is not ready for this: {said}")),
         _ => (Kind::Failed, format!("the node {url} answers {status}: {said}")),

@@ -10,6 +10,7 @@ use crate::failure::Failure;
 use crate::liveness::{self, Owner};
 use crate::output::{Column, table};
 use crate::reset::execute;
+use crate::stamp::CommitMeaning;
 
 /// Consumer groups: list, describe, delete, copy.
 #[derive(clap::Args, Debug)]
@@ -49,7 +50,7 @@ Examples:
     },
     /// Give another group the same offsets.
     #[command(after_help = "\
-The copy carries no stamp: a node that starts under the new name takes it as an order.
+The copy is an order: a node that starts under the new name begins there.
 
 Examples:
   wellctl groups copy wellhead-0 wellhead-1
@@ -77,7 +78,8 @@ const OFFSETS: &[Column] = &[
     Column("NEXT", "next_offset"),
     Column("LOG END", "log_end"),
     Column("LAG", "lag_records"),
-    Column("COMMITTED BY", "writer"),
+    Column("MEANING", "meaning"),
+    Column("WRITER", "writer"),
 ];
 
 const COPIED: &[Column] = &[
@@ -85,7 +87,7 @@ const COPIED: &[Column] = &[
     Column("PARTITION", "partition"),
     Column("LAST CONSUMED", "committed_last_consumed"),
     Column("NEXT", "next_offset"),
-    Column("REPLACES", "replaced_committed_last_consumed"),
+    Column("REPLACES NEXT", "replaced_next_offset"),
 ];
 
 impl Arguments {
@@ -174,8 +176,8 @@ async fn committed_rows(context: &Context, cluster: &mut Cluster, group: &str) -
                 "group": group,
                 "topic": topic,
                 "partition": partition,
-                "committed_last_consumed": commit.offset,
-                "next_offset": commit.offset + 1,
+                "committed_last_consumed": offsets::last_consumed(Some(CommitMeaning::of(commit).next())),
+                "next_offset": CommitMeaning::of(commit).next(),
             })
         }));
     }
@@ -253,10 +255,10 @@ async fn copy(context: &Context, cluster: &mut Cluster, [from, to]: [&str; 2], d
                 "to_group": to,
                 "topic": topic,
                 "partition": partition,
-                "committed_last_consumed": commit.offset,
-                "next_offset": commit.offset + 1,
-                "replaced_committed_last_consumed":
-                    target.get(&(topic.clone(), *partition)).map(|commit| commit.offset),
+                "committed_last_consumed": offsets::last_consumed(Some(CommitMeaning::of(commit).next())),
+                "next_offset": CommitMeaning::of(commit).next(),
+                "replaced_next_offset":
+                    target.get(&(topic.clone(), *partition)).map(|commit| CommitMeaning::of(commit).next()),
             })
         })
         .collect();
@@ -265,10 +267,9 @@ async fn copy(context: &Context, cluster: &mut Cluster, [from, to]: [&str; 2], d
         topics.dedup();
         for topic in topics {
             let of_topic = source.iter().filter(|((own, _), _)| own == topic);
-            let offsets: Vec<(i32, Option<i64>)> =
-                of_topic.map(|((_, partition), commit)| (*partition, Some(commit.offset))).collect();
-            let note = format!("wellctl copy from={from} time={}", context.now_ms);
-            execute::store(&mut context.cluster(topic)?, to, &offsets, &note).await?;
+            let nexts: Vec<(i32, i64)> =
+                of_topic.map(|((_, partition), commit)| (*partition, CommitMeaning::of(commit).next())).collect();
+            execute::order(&mut context.cluster(topic)?, to, &nexts, context.now_ms).await?;
         }
     }
     context.output.show(&json!({"executed": doing.is_executed, "offsets": rows}), || {

@@ -11,7 +11,7 @@ use crate::progress::Progress;
 use crate::reset::execute::{self, Silent};
 use crate::reset::plan::Target;
 use crate::reset::survey::{self, Question, survey};
-use crate::stamp::Stamp;
+use crate::stamp::CommitMeaning;
 use crate::time;
 
 /// See and move what groups have committed.
@@ -25,7 +25,8 @@ pub struct Arguments {
 enum Command {
     /// Committed offsets of one group or of all, with their lag in records.
     #[command(after_help = "\
-LAST CONSUMED is what the group stores, in Mimir's meaning; NEXT is the offset after it.
+LAST CONSUMED is how Mimir names progress, NEXT is the offset after it. A node stores the former, with a stamp (progress). What
+has no stamp was stored by another tool and is an order: Kafka's tools store the next offset, and so it is read.
 
 Examples:
   wellctl offsets list
@@ -52,8 +53,9 @@ Examples:
     /// Move a group: to either end, an offset, a time, or by a number of records.
     #[command(after_help = "\
 Shows what would happen; changes something only with --execute. A node that answers is moved through its own endpoint (it
-holds, resets, resumes); a stopped one by a commit without its stamp, which it obeys at its next start. A time for which there
-is no record is refused: it does not silently mean the end.
+holds, resets, resumes); a stopped one by an order in its group, which it obeys at its next start. A time for which there is
+no record is refused: it does not silently mean the end. A group stores the last consumed record, and cannot store \"before record
+0\": our orders say it in words; for an ingester of Mimir that is to begin at 0, delete the offsets instead.
 
 Examples:
   wellctl offsets reset --group wellhead-0 --to time:-10m
@@ -62,6 +64,23 @@ Examples:
   wellctl offsets reset --all-groups --to shift:-1000
   wellctl offsets reset --group wellhead-0 --to earliest --execute")]
     Reset(Reset),
+    /// Take committed offsets away. A node that has its log goes on as before.
+    #[command(after_help = "\
+Takes back an order that a stopped node has not obeyed yet, or lets a consumer begin anew. Shows what would be deleted; --execute
+does it.
+
+Examples:
+  wellctl offsets delete --group wellhead-0 --partition 3
+  wellctl offsets delete --group wellhead-0 --execute")]
+    Delete {
+        #[arg(long)]
+        group: String,
+        #[command(flatten)]
+        place: Place,
+        /// Do it. Without this, only shown.
+        #[arg(long)]
+        execute: bool,
+    },
 }
 
 /// Where.
@@ -113,7 +132,8 @@ const LIST: &[Column] = &[
     Column("LOG START", "log_start"),
     Column("LOG END", "log_end"),
     Column("LAG", "lag_records"),
-    Column("COMMITTED BY", "writer"),
+    Column("MEANING", "meaning"),
+    Column("WRITER", "writer"),
 ];
 
 const GET: &[Column] = &[
@@ -125,7 +145,8 @@ const GET: &[Column] = &[
     Column("LAG", "lag_records"),
     Column("LAG SECONDS", "lag_seconds"),
     Column("NEXT RECORD OF", "next_record_time_ms"),
-    Column("COMMITTED BY", "writer"),
+    Column("MEANING", "meaning"),
+    Column("WRITER", "writer"),
     Column("AT", "commit_time_ms"),
     Column("GENERATION", "generation"),
 ];
@@ -136,6 +157,7 @@ impl Arguments {
             Command::List { group, place } => list(context, group.as_deref(), place).await,
             Command::Get { group, place } => get(context, group, place).await,
             Command::Reset(reset) => reset.run(context).await,
+            Command::Delete { group, place, execute } => delete(context, group, place, *execute).await,
         }
     }
 }
@@ -169,6 +191,22 @@ async fn get(context: &Context, group: &str, place: &Place) -> Result<(), Failur
     })
 }
 
+async fn delete(context: &Context, group: &str, place: &Place, is_executed: bool) -> Result<(), Failure> {
+    let (mut cluster, partitions) = place.open(context).await?;
+    cluster.known_group(group).await?;
+    cluster.no_members(group).await?;
+    let mut rows = rows(&mut cluster, group, &partitions, Depth::Offsets).await?;
+    rows.retain(|row| !row["stored_offset"].is_null());
+    let committed: Vec<i32> = rows.iter().filter_map(|row| row["partition"].as_i64()).map(|id| id as i32).collect();
+    if is_executed && !committed.is_empty() {
+        cluster.ask(async |client| client.delete_offsets(group, &committed).await).await?;
+    }
+    context.output.show(&json!({"executed": is_executed, "offsets": rows}), || {
+        let done = if is_executed { "Deleted." } else { "Nothing was changed; add --execute to delete these." };
+        format!("{}\n{done}\n", table(LIST, &rows))
+    })
+}
+
 impl Place {
     async fn open(&self, context: &Context) -> Result<(Cluster, Vec<i32>), Failure> {
         let mut cluster = context.cluster(&context.topic(self.topic.as_deref())?)?;
@@ -188,9 +226,14 @@ pub async fn rows(cluster: &mut Cluster, group: &str, partitions: &[i32], depth:
     for &partition in partitions {
         let Bounds { start, end } = bounds[&partition];
         let commit = committed.get(&partition);
-        let stamp = commit.and_then(|commit| Stamp::parse(&commit.metadata));
+        let meaning = commit.map(CommitMeaning::of);
+        let stamp = match &meaning {
+            Some(CommitMeaning::Progress { stamp, .. }) => stamp.as_ref(),
+            _ => None,
+        };
+        let committed_next = meaning.as_ref().map(CommitMeaning::next);
         // Nothing committed: all that there is lies before the group.
-        let next = commit.map_or(start, |commit| commit.offset + 1);
+        let next = committed_next.unwrap_or(start);
         let lag_records = (end - next.max(start)).max(0);
         let next_time_ms = match depth {
             Depth::Times if lag_records > 0 => cluster.time_at(partition, next.max(start)).await?,
@@ -205,20 +248,30 @@ pub async fn rows(cluster: &mut Cluster, group: &str, partitions: &[i32], depth:
             "group": group,
             "topic": cluster.topic(),
             "partition": partition,
-            "committed_last_consumed": commit.map(|commit| commit.offset),
-            "next_offset": commit.map(|commit| commit.offset + 1),
+            "committed_last_consumed": last_consumed(committed_next),
+            "next_offset": committed_next,
+            "stored_offset": commit.map(|commit| commit.offset),
+            "meaning": meaning.as_ref().map(|meaning| match meaning {
+                CommitMeaning::Progress { .. } => "progress",
+                CommitMeaning::Order { .. } => "order",
+            }),
             "log_start": start,
             "log_end": end,
             "lag_records": lag_records,
             "lag_seconds": lag_seconds,
             "next_record_time_ms": next_time_ms,
-            "writer": stamp.as_ref().map(|stamp| &stamp.writer),
-            "generation": stamp.as_ref().map(|stamp| stamp.generation),
-            "commit_time_ms": stamp.as_ref().map(|stamp| stamp.time_ms),
+            "writer": stamp.map(|stamp| &stamp.writer),
+            "generation": stamp.map(|stamp| stamp.generation),
+            "commit_time_ms": stamp.map(|stamp| stamp.time_ms),
             "metadata": commit.map(|commit| &commit.metadata),
         }));
     }
     Ok(rows)
+}
+
+/// The same in Mimir's words; None where nothing was consumed.
+pub fn last_consumed(next: Option<i64>) -> Option<i64> {
+    next.filter(|next| *next > 0).map(|next| next - 1)
 }
 
 impl Reset {

@@ -1,5 +1,6 @@
 //! `wellctl records`: what is in the log, decoded.
 
+use std::io::Write;
 use std::time::Duration;
 
 use clap::Subcommand;
@@ -185,7 +186,8 @@ impl Show<'_> {
             self.context.output.raw(&table(COLUMNS, &self.rows))?;
         }
         if self.left == 0 {
-            eprintln!("wellctl: these are the first {limit} rows; --limit shows more");
+            // Nobody is left to tell where stderr is closed.
+            let _ = writeln!(std::io::stderr(), "wellctl: these are the first {limit} rows; --limit shows more");
         }
         Ok(())
     }

@@ -1,5 +1,5 @@
-//! Doing what was surveyed: a live node through its own endpoint, all else through Kafka, without our stamp, so that it is an
-//! order. Reads back what Kafka stored.
+//! Doing what was surveyed: a live node through its own endpoint, all else through Kafka, as an order that
+//! a node obeys at its next start. Reads back what Kafka stored.
 
 use kafka::CommitPosition;
 
@@ -8,6 +8,7 @@ use crate::cluster::Cluster;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::liveness::Owner;
+use crate::stamp::OrderStamp;
 
 /// What to do about a node that lives and does not answer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -72,55 +73,39 @@ pub async fn execute(context: &Context, cluster: &mut Cluster, moves: &mut [Plan
         .collect();
     groups.dedup();
     for group in groups {
-        let of_group: Vec<(i32, Option<i64>)> = moves
+        let of_group: Vec<(i32, i64)> = moves
             .iter()
             .filter(|planned| planned.group == group && planned.owner != Owner::AnsweringNode)
-            .map(|planned| (planned.planned.partition, planned.planned.stored()))
+            .map(|planned| (planned.planned.partition, planned.planned.to))
             .collect();
-        let note = format!("wellctl reset time={}", context.now_ms);
-        store(cluster, &group, &of_group, &note).await?;
+        order(cluster, &group, &of_group, context.now_ms).await?;
     }
     Ok(())
 }
 
-/// Writes a group's offsets, the absent ones by deletion, and reads them back.
+/// Writes a group's next offsets as orders, and reads them back.
 ///
 /// # Errors
-/// Kafka refuses, or stored something else.
-pub async fn store(
-    cluster: &mut Cluster,
-    group: &str,
-    offsets: &[(i32, Option<i64>)],
-    note: &str,
-) -> Result<(), Failure> {
-    let partitions: Vec<i32> = offsets.iter().map(|(partition, _)| *partition).collect();
-    let commits: Vec<CommitPosition> = offsets
+/// Kafka refuses, or stores something else.
+pub async fn order(cluster: &mut Cluster, group: &str, nexts: &[(i32, i64)], now_ms: i64) -> Result<(), Failure> {
+    let partitions: Vec<i32> = nexts.iter().map(|(partition, _)| *partition).collect();
+    let commits: Vec<CommitPosition> = nexts
         .iter()
-        .filter_map(|(partition, offset)| {
-            Some(CommitPosition { partition: *partition, offset: (*offset)?, metadata: note.to_owned() })
+        .map(|(partition, next)| {
+            let stamp = OrderStamp { next: *next };
+            let metadata = format!("{stamp} by=wellctl time={now_ms}");
+            CommitPosition { partition: *partition, offset: stamp.stored_offset(), metadata }
         })
         .collect();
-    if !commits.is_empty() {
-        cluster.ask(async |client| client.commit(group, &commits).await).await?;
-    }
+    cluster.ask(async |client| client.commit(group, &commits).await).await?;
     let stored = cluster.ask(async |client| client.committed(group, &partitions).await).await?;
-    let deletions: Vec<i32> = offsets
-        .iter()
-        .filter(|(partition, offset)| offset.is_none() && stored.contains_key(partition))
-        .map(|(partition, _)| *partition)
-        .collect();
-    if !deletions.is_empty() {
-        cluster.ask(async |client| client.delete_offsets(group, &deletions).await).await?;
-    }
-    let stored = cluster.ask(async |client| client.committed(group, &partitions).await).await?;
-    for (partition, offset) in offsets {
-        let found = stored.get(partition).map(|committed| committed.offset);
-        if found != *offset {
-            let shown = |offset: Option<i64>| offset.map_or("nothing".to_owned(), |offset| offset.to_string());
+    for commit in commits {
+        let found = stored.get(&commit.partition);
+        if found.is_none_or(|found| found.offset != commit.offset || found.metadata != commit.metadata) {
+            let found = found.map_or("nothing".to_owned(), |found| found.offset.to_string());
             return Err(Failure::failed(format!(
-                "Kafka stores {} for partition {partition} of group {group} instead of {}: somebody else commits there",
-                shown(found),
-                shown(*offset)
+                "Kafka stores {found} for partition {} of group {group} instead of {}: somebody else commits there",
+                commit.partition, commit.offset
             )));
         }
     }

@@ -1,7 +1,6 @@
 //! Where a partition would go: a pure function from what is there and what is wanted to a move or a refusal.
 //!
-//! Offsets here are the next to consume. Stored values have Mimir's meaning (the last consumed record), so a group that is to
-//! begin with offset 0 has no commit.
+//! Offsets here are the next to consume; what a group stores is the last consumed record.
 
 use std::fmt;
 use std::ops::Range;
@@ -146,8 +145,8 @@ pub fn plan(facts: &Facts, target: Target, now_ms: i64) -> Result<Move, Refusal>
 }
 
 impl Move {
-    /// What is stored for it: the last consumed record; None means that the commit is taken away.
-    pub fn stored(&self) -> Option<i64> {
+    /// What it means in Mimir's words; None is "before the first record".
+    pub fn last_consumed(&self) -> Option<i64> {
         (self.to > 0).then(|| self.to - 1)
     }
 

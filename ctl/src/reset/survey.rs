@@ -14,6 +14,7 @@ use crate::liveness::{self, Owner};
 use crate::node::NodeStatus;
 use crate::output::Column;
 use crate::progress::Progress;
+use crate::stamp::CommitMeaning;
 
 /// At most so many refusals are told at once.
 const REFUSALS_SHOWN_MAX: usize = 3;
@@ -67,7 +68,7 @@ pub async fn survey(
             let durable = node.filter(|_| owner == Owner::AnsweringNode).and_then(|node| node.durable(partition));
             let facts = Facts {
                 partition,
-                next_offset: durable.or(commit.map(|commit| commit.offset + 1)),
+                next_offset: durable.or(commit.map(|commit| CommitMeaning::of(commit).next())),
                 log: bounds[&partition],
                 time_found: times.get(&partition).copied(),
             };
@@ -175,7 +176,7 @@ impl Planned {
             "partition": planned.partition,
             "old_committed_last_consumed": old_last_consumed,
             "old_next_offset": planned.from,
-            "new_committed_last_consumed": planned.stored(),
+            "new_committed_last_consumed": planned.last_consumed(),
             "new_next_offset": planned.to,
             "effect": effect.name(),
             "records": effect.range().map(|range| range.end - range.start),

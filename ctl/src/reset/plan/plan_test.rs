@@ -15,8 +15,8 @@ fn check(log: Bounds, next_offset: Option<i64>, target: &str, found: Option<Time
         Ok(planned) => {
             let effect = planned.effect();
             let range = effect.range().map(|range| format!(" {range:?}")).unwrap_or_default();
-            let stored = planned.stored().map_or("no commit".to_owned(), |stored| format!("stores {stored}"));
-            format!("to {}, {stored}, {}{range}", planned.to, effect.name())
+            let last = planned.last_consumed().map_or("before the first".to_owned(), |last| format!("last {last}"));
+            format!("to {}, {last}, {}{range}", planned.to, effect.name())
         }
         Err(refusal) => refusal.to_string(),
     };
@@ -25,29 +25,29 @@ fn check(log: Bounds, next_offset: Option<i64>, target: &str, found: Option<Time
 
 #[test]
 fn ends_of_the_log() {
-    check(LOG, Some(150), "earliest", None, "to 100, stores 99, reads again 100..150");
-    check(LOG, Some(150), "latest", None, "to 200, stores 199, skips 150..200");
-    check(LOG, Some(200), "latest", None, "to 200, stores 199, nothing");
-    check(LOG, None, "earliest", None, "to 100, stores 99, sets");
-    check(WHOLE, Some(50), "earliest", None, "to 0, no commit, reads again 0..50");
-    check(WHOLE, None, "earliest", None, "to 0, no commit, sets");
-    check(EMPTY, Some(200), "earliest", None, "to 200, stores 199, nothing");
+    check(LOG, Some(150), "earliest", None, "to 100, last 99, reads again 100..150");
+    check(LOG, Some(150), "latest", None, "to 200, last 199, skips 150..200");
+    check(LOG, Some(200), "latest", None, "to 200, last 199, nothing");
+    check(LOG, None, "earliest", None, "to 100, last 99, sets");
+    check(WHOLE, Some(50), "earliest", None, "to 0, before the first, reads again 0..50");
+    check(WHOLE, None, "earliest", None, "to 0, before the first, sets");
+    check(EMPTY, Some(200), "earliest", None, "to 200, last 199, nothing");
 }
 
 #[test]
 fn what_retention_took_counts_for_nothing() {
-    check(LOG, Some(20), "offset:120", None, "to 120, stores 119, skips 100..120");
-    check(LOG, Some(20), "earliest", None, "to 100, stores 99, nothing");
-    check(LOG, Some(900), "offset:120", None, "to 120, stores 119, reads again 120..200");
+    check(LOG, Some(20), "offset:120", None, "to 120, last 119, skips 100..120");
+    check(LOG, Some(20), "earliest", None, "to 100, last 99, nothing");
+    check(LOG, Some(900), "offset:120", None, "to 120, last 119, reads again 120..200");
 }
 
 #[test]
 fn offsets_and_shifts() {
-    check(LOG, Some(150), "offset:100", None, "to 100, stores 99, reads again 100..150");
-    check(LOG, Some(150), "offset:200", None, "to 200, stores 199, skips 150..200");
-    check(LOG, Some(150), "shift:-10", None, "to 140, stores 139, reads again 140..150");
-    check(LOG, Some(150), "shift:10", None, "to 160, stores 159, skips 150..160");
-    check(LOG, Some(150), "shift:0", None, "to 150, stores 149, nothing");
+    check(LOG, Some(150), "offset:100", None, "to 100, last 99, reads again 100..150");
+    check(LOG, Some(150), "offset:200", None, "to 200, last 199, skips 150..200");
+    check(LOG, Some(150), "shift:-10", None, "to 140, last 139, reads again 140..150");
+    check(LOG, Some(150), "shift:10", None, "to 160, last 159, skips 150..160");
+    check(LOG, Some(150), "shift:0", None, "to 150, last 149, nothing");
     let outside = |offset: i64| {
         format!(
             "offset {offset} is outside of the log of partition 3, which holds 100 to 200 (200 being the next to be written)"
@@ -65,9 +65,9 @@ fn offsets_and_shifts() {
 #[test]
 fn times() {
     let at = |offset| Some(TimeFound::At(offset));
-    check(LOG, Some(150), "time:-2h", at(120), "to 120, stores 119, reads again 120..150");
-    check(LOG, Some(150), "time:-0s", at(170), "to 170, stores 169, skips 150..170");
-    check(EMPTY, Some(150), "time:-2h", None, "to 200, stores 199, nothing");
+    check(LOG, Some(150), "time:-2h", at(120), "to 120, last 119, reads again 120..150");
+    check(LOG, Some(150), "time:-0s", at(170), "to 170, last 169, skips 150..170");
+    check(EMPTY, Some(150), "time:-2h", None, "to 200, last 199, nothing");
     let none = Some(TimeFound::NoRecordThatLate { newest_ms: Some(1_794_000_000_000) });
     let refusal = "partition 3 has no record of 2026-11-18T10:51:40Z or later, its newest is of 2026-11-06T21:20:00Z: \
                    name an earlier time, or say --to latest for its end";
