@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::offsets;
 use crate::context::Context;
 use crate::failure::{Failure, Kind};
+use crate::node::Node;
 use crate::output::{Column, Format, table};
 use crate::time;
 
@@ -140,9 +141,14 @@ fn narrowed(row: &Value) -> Value {
     COLUMNS.iter().map(|column| (column.1.to_owned(), row[column.1].clone())).collect::<serde_json::Map<_, _>>().into()
 }
 
+/// A node that does not answer is no reason to know nothing.
+fn hinted(failure: &Failure) -> Failure {
+    Failure::new(failure.kind, format!("{}; with --group Kafka is asked instead", failure.message))
+}
+
 /// As the node tells it. Asked anew each round.
 fn node_rows(context: &Context) -> Result<Vec<Value>, Failure> {
-    let status = context.node()?.status()?;
+    let status = context.node().and_then(Node::status).map_err(|failure| hinted(&failure))?;
     let partitions = status.document["partitions"].as_array().cloned().unwrap_or_default();
     let row = |partition: &Value| {
         json!({

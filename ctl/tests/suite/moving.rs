@@ -9,14 +9,12 @@ use serde_json::{Value, json};
 use crate::node::{Node, now_ms};
 use crate::tool::{json_on, run_on, wait_for};
 
-const GROUP: &str = "somebody";
-
 /// Commits as another consumer would: an offset of partition 0 with this metadata.
 fn commit(node: &Node, group: &str, offset: i64, metadata: &str) {
     let options = KafkaOptions {
         addresses: vec![node.kafka.clone()],
         client_id: "test".to_owned(),
-        topic: "wellhead-ingest".to_owned(),
+        topic: node.topic.clone(),
         dial_timeout: Duration::from_secs(5),
         request_timeout: Duration::from_secs(5),
     };
@@ -26,7 +24,7 @@ fn commit(node: &Node, group: &str, offset: i64, metadata: &str) {
 }
 
 fn node_with_ten_records(folder: &std::path::Path) -> Node {
-    let node = Node::start(&folder.join("data"), &["--broker.partitions=1"]);
+    let node = Node::start(&folder.join("data"), 1);
     for index in 0..10 {
         node.push("up", "a", Sample { timestamp_ms: now_ms() + index, value: index as f64 });
     }
@@ -48,7 +46,7 @@ fn check_stored(node: &Node, group: &str, expected: (i64, i64, &str)) {
 /// Effect, records and new position of a reset.
 #[track_caller]
 fn check_reset(node: &Node, arguments: &[&str], expected: (&str, Option<i64>, i64)) {
-    let document = json_on(node, &[&["offsets", "reset", "--group", GROUP], arguments].concat());
+    let document = json_on(node, &[&["offsets", "reset", "--group", &node.group("somebody")], arguments].concat());
     assert_eq!(document["executed"], arguments.contains(&"--execute"));
     let row = &document["partitions"][0];
     let found = (row["effect"].as_str().unwrap(), row["records"].as_i64(), row["new_next_offset"].as_i64().unwrap());
@@ -60,21 +58,22 @@ fn check_reset(node: &Node, arguments: &[&str], expected: (&str, Option<i64>, i6
 fn a_group_without_a_living_node_is_moved_by_an_order() {
     let folder = tempfile::tempdir().unwrap();
     let node = node_with_ten_records(folder.path());
-    commit(&node, GROUP, 5, &stamp(Duration::from_secs(60)));
+    let somebody = &*node.group("somebody");
+    commit(&node, somebody, 5, &stamp(Duration::from_secs(60)));
     check_reset(&node, &["--to", "earliest"], ("reads again", Some(6), 0));
     check_reset(&node, &["--to", "latest"], ("skips", Some(4), 10));
     check_reset(&node, &["--to", "shift:-2"], ("reads again", Some(2), 4));
     check_reset(&node, &["--to", "time:-1h"], ("reads again", Some(6), 0));
-    check_stored(&node, GROUP, (5, 6, "progress"));
+    check_stored(&node, somebody, (5, 6, "progress"));
     check_reset(&node, &["--to", "offset:3", "--execute"], ("reads again", Some(3), 3));
-    check_stored(&node, GROUP, (2, 3, "order"));
+    check_stored(&node, somebody, (2, 3, "order"));
     check_reset(&node, &["--to", "offset:3"], ("nothing", None, 3));
     check_reset(&node, &["--to", "earliest", "--execute"], ("reads again", Some(3), 0));
-    check_stored(&node, GROUP, (0, 0, "order"));
-    let table = run_on(&node, &["offsets", "reset", "--group", GROUP, "--to", "latest"]).stdout;
+    check_stored(&node, somebody, (0, 0, "order"));
+    let table = run_on(&node, &["offsets", "reset", "--group", somebody, "--to", "latest"]).stdout;
     assert!(table.contains("10 records of 1 partition(s) will be skipped, from 20"), "{table}");
     assert!(table.contains("Nothing was changed"), "{table}");
-    let yaml = run_on(&node, &["-o", "yaml", "offsets", "get", "--group", GROUP]).stdout;
+    let yaml = run_on(&node, &["-o", "yaml", "offsets", "get", "--group", somebody]).stdout;
     assert!(yaml.contains("  next_offset: 0\n") && yaml.contains("  committed_last_consumed: null\n"), "{yaml}");
 }
 
@@ -82,46 +81,50 @@ fn a_group_without_a_living_node_is_moved_by_an_order() {
 fn a_living_node_that_does_not_answer_is_protected() {
     let folder = tempfile::tempdir().unwrap();
     let node = node_with_ten_records(folder.path());
-    commit(&node, GROUP, 5, &stamp(Duration::from_secs(2)));
-    let reset = ["offsets", "reset", "--group", GROUP, "--to", "offset:3", "--execute"];
+    let somebody = &*node.group("somebody");
+    commit(&node, somebody, 5, &stamp(Duration::from_secs(2)));
+    let from = &*node.group("from");
+    let reset = ["offsets", "reset", "--group", somebody, "--to", "offset:3", "--execute"];
     for refused in
-        [&reset[..], &["groups", "delete", GROUP, "--execute"], &["groups", "copy", "from", GROUP, "--execute"]]
+        [&reset[..], &["groups", "delete", somebody, "--execute"], &["groups", "copy", from, somebody, "--execute"]]
     {
         if refused.contains(&"copy") {
-            commit(&node, "from", 7, "");
+            commit(&node, from, 7, "");
         }
         let ended = run_on(&node, refused);
         assert_eq!(ended.code, 4, "{}", ended.stderr);
         assert!(ended.stderr.contains("the node other, which committed"), "{}", ended.stderr);
-        check_stored(&node, GROUP, (5, 6, "progress"));
+        check_stored(&node, somebody, (5, 6, "progress"));
     }
     assert_eq!(run_on(&node, &[&reset[..], &["--force"]].concat()).code, 0);
-    check_stored(&node, GROUP, (2, 3, "order"));
+    check_stored(&node, somebody, (2, 3, "order"));
 }
 
 #[test]
 fn groups_are_copied_and_deleted() {
     let folder = tempfile::tempdir().unwrap();
     let node = node_with_ten_records(folder.path());
+    let somebody = &*node.group("somebody");
+    let new = &*node.group("new");
     // Without a stamp a stored offset is the next one, as Kafka's own tools mean it.
-    commit(&node, GROUP, 5, "");
-    check_stored(&node, GROUP, (5, 5, "order"));
+    commit(&node, somebody, 5, "");
+    check_stored(&node, somebody, (5, 5, "order"));
     let code = |arguments: &[&str]| run_on(&node, arguments).code;
-    assert_eq!(json_on(&node, &["groups", "copy", GROUP, "new"])["executed"], false);
-    assert_eq!(code(&["offsets", "get", "--group", "new"]), 3);
-    assert_eq!(json_on(&node, &["groups", "copy", GROUP, "new", "--execute"])["offsets"][0]["next_offset"], 5);
-    check_stored(&node, "new", (4, 5, "order"));
-    assert_eq!(code(&["groups", "copy", GROUP, "new", "--execute"]), 4);
-    assert_eq!(code(&["groups", "copy", GROUP, "new", "--execute", "--force"]), 0);
-    assert_eq!(code(&["groups", "delete", "new"]), 0);
-    check_stored(&node, "new", (4, 5, "order"));
-    assert_eq!(code(&["groups", "delete", "new", "--execute"]), 0);
-    assert_eq!(code(&["groups", "describe", "new"]), 3);
-    let deleted = json_on(&node, &["offsets", "delete", "--group", GROUP, "--execute"]);
+    assert_eq!(json_on(&node, &["groups", "copy", somebody, new])["executed"], false);
+    assert_eq!(code(&["offsets", "get", "--group", new]), 3);
+    assert_eq!(json_on(&node, &["groups", "copy", somebody, new, "--execute"])["offsets"][0]["next_offset"], 5);
+    check_stored(&node, new, (4, 5, "order"));
+    assert_eq!(code(&["groups", "copy", somebody, new, "--execute"]), 4);
+    assert_eq!(code(&["groups", "copy", somebody, new, "--execute", "--force"]), 0);
+    assert_eq!(code(&["groups", "delete", new]), 0);
+    check_stored(&node, new, (4, 5, "order"));
+    assert_eq!(code(&["groups", "delete", new, "--execute"]), 0);
+    assert_eq!(code(&["groups", "describe", new]), 3);
+    let deleted = json_on(&node, &["offsets", "delete", "--group", somebody, "--execute"]);
     assert_eq!(deleted["offsets"][0]["stored_offset"], 5);
     let left = json_on(&node, &["offsets", "list"]);
     let names: Vec<&Value> = left["offsets"].as_array().unwrap().iter().map(|row| &row["group"]).collect();
-    assert!(!names.contains(&&json!(GROUP)), "{left:#}");
+    assert!(!names.contains(&&json!(somebody)), "{left:#}");
 }
 
 #[test]

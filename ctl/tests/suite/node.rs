@@ -1,7 +1,8 @@
-//! A real node for the tool to look at: started, fed, killed.
+//! A real node for the tool to look at: started, fed, killed. On its embedded broker, or on the Kafka at WELLHEAD_TEST_KAFKA.
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use model::Sample;
@@ -13,6 +14,7 @@ pub struct Node {
     pub data_dir: PathBuf,
     pub http: String,
     pub kafka: String,
+    pub topic: String,
 }
 
 /// The node's binary lies beside ours: `cargo test --workspace` builds both.
@@ -23,14 +25,41 @@ fn binary() -> PathBuf {
 }
 
 impl Node {
-    /// Starts a node on a folder and waits until it says that it is ready.
+    /// Starts a node with a topic of its own and waits until it says that it is ready.
     #[track_caller]
-    pub fn start(data_dir: &Path, flags: &[&str]) -> Self {
+    pub fn start(data_dir: &Path, partitions: u32) -> Self {
+        static STARTED: AtomicU32 = AtomicU32::new(0);
+        let number = STARTED.fetch_add(1, Ordering::Relaxed);
+        // Others use the same Kafka, and have used it before.
+        let topic = format!("wellctl-{}-{number}-{}", std::process::id(), now_ms());
+        let mut flags = vec![
+            format!("--ingest-storage.kafka.topic={topic}"),
+            format!("--ingest-storage.kafka.consumer-group={topic}-node"),
+        ];
+        match std::env::var("WELLHEAD_TEST_KAFKA") {
+            Ok(address) => flags.extend([
+                format!("--ingest-storage.kafka.address={address}"),
+                format!("--ingest-storage.kafka.auto-create-topic-default-partitions={partitions}"),
+            ]),
+            Err(_) => flags.extend(["--broker.listen-port=0".to_owned(), format!("--broker.partitions={partitions}")]),
+        }
+        let mut node = Self::start_with(data_dir, &flags);
+        node.topic = topic;
+        node
+    }
+
+    /// A name that only the tests of this node use.
+    pub fn group(&self, name: &str) -> String {
+        format!("{}-{name}", self.topic)
+    }
+
+    #[track_caller]
+    fn start_with(data_dir: &Path, flags: &[String]) -> Self {
         let log_path = data_dir.with_extension("log");
         let log = std::fs::OpenOptions::new().create(true).append(true).open(&log_path).unwrap();
         let mut process = Command::new(binary())
             .arg(format!("--data-dir={}", data_dir.display()))
-            .args(["--server.http-listen-port=0", "--broker.listen-port=0", "--self-monitoring.enabled=false"])
+            .args(["--server.http-listen-port=0", "--shards=1", "--self-monitoring.enabled=false"])
             .args(flags)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -43,7 +72,8 @@ impl Node {
             let file = file.and_then(|bytes| serde_json::from_slice::<Value>(&bytes).ok());
             if let Some(file) = file.filter(|file| file["pid"].as_u64() == Some(process.id().into())) {
                 let text = |key: &str| file[key].as_str().unwrap().to_owned();
-                return Self { process, data_dir: data_dir.to_owned(), http: text("http"), kafka: text("kafka") };
+                let (http, kafka, topic) = (text("http"), text("kafka"), String::new());
+                return Self { process, data_dir: data_dir.to_owned(), http, kafka, topic };
             }
             let ended = process.try_wait().unwrap();
             let said = || std::fs::read_to_string(&log_path).unwrap_or_default();

@@ -16,7 +16,7 @@ fn check(ended: &crate::tool::Ended, code: i32, sentence: &str) {
 #[test]
 fn what_is_wrong_is_said_in_one_sentence() {
     let folder = tempfile::tempdir().unwrap();
-    let node = Node::start(&folder.path().join("data"), &["--broker.partitions=2"]);
+    let node = Node::start(&folder.path().join("data"), 2);
     node.push("up", "a", Sample { timestamp_ms: now_ms(), value: 1.0 });
     let rows = wait_for(&node, &["offsets", "list"], |found| !found["offsets"][0]["group"].is_null());
     let group = rows["offsets"][0]["group"].as_str().unwrap();
