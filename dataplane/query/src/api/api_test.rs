@@ -31,7 +31,7 @@ fn options() -> ApiOptions {
 
 fn ask_with(options: &ApiOptions, watch: &Watch, endpoint: &str, query: &str) -> ApiAnswer {
     let (params, storage) = (Params::parse(Some(query), None).unwrap(), storage());
-    let call = ApiCall { endpoint, params: &params, tenant: &storage.tenant, now_ms: NOW_MS, watch };
+    let call = ApiCall { endpoint, params: &params, tenant: &storage.tenant, now_ms: NOW_MS, watch, warnings: &[] };
     handle(&call, &storage, options)
 }
 
@@ -183,6 +183,28 @@ fn annotations_come_as_warnings_and_infos() {
 }
 
 #[test]
+fn warnings_about_the_data_stand_first() {
+    let storage = storage();
+    let warnings = ["the newest samples may be missing".to_owned()];
+    for (endpoint, query) in
+        [("query", "query=quantile(2,up)"), ("labels", "limit=1"), ("series", "match[]=up&limit=1")]
+    {
+        let params = Params::parse(Some(query), None).unwrap();
+        let watch = watch();
+        let call = ApiCall {
+            endpoint,
+            params: &params,
+            tenant: &storage.tenant,
+            now_ms: NOW_MS,
+            watch: &watch,
+            warnings: &warnings,
+        };
+        let body = String::from_utf8(handle(&call, &storage, &ApiOptions::default()).body).unwrap();
+        assert!(body.contains(r#","warnings":["the newest samples may be missing",""#), "{endpoint}: {body}");
+    }
+}
+
+#[test]
 fn wrong_parameters_are_named() {
     let bad = |endpoint: &str, query: &str, message: &str| refuse(endpoint, query, 400, "bad_data", message);
     bad("query", "", "invalid parameter \"query\": unknown position: parse error: no expression found in input");
@@ -258,7 +280,7 @@ fn tenants_see_their_own() {
     let (params, storage, watch) = (Params::from_pairs(&[("query", "up"), ("match[]", "up")]), storage(), watch());
     let tenant = TenantId::new("other").unwrap();
     for endpoint in ["query", "labels", "series", "label/job/values"] {
-        let call = ApiCall { endpoint, params: &params, tenant: &tenant, now_ms: NOW_MS, watch: &watch };
+        let call = ApiCall { endpoint, params: &params, tenant: &tenant, now_ms: NOW_MS, watch: &watch, warnings: &[] };
         let (status, body) = text(handle(&call, &storage, &options()));
         assert!(status == 200 && body.contains("[]"), "{endpoint} {body}");
     }
@@ -281,7 +303,7 @@ mod any_request {
                 ("query", &query), ("match[]", &query), ("time", &time), ("start", &time), ("end", &time), ("step", &step),
             ]);
             let (storage, watch) = (HeadStorage::new(1), watch());
-            let call = ApiCall { endpoint, params: &params, tenant: &storage.tenant, now_ms: NOW_MS, watch: &watch };
+            let call = ApiCall { endpoint, params: &params, tenant: &storage.tenant, now_ms: NOW_MS, watch: &watch, warnings: &[] };
             let (status, _) = text(handle(&call, &storage, &options()));
             prop_assert!([200, 400, 422].contains(&status), "{}", status);
         }

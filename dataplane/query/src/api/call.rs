@@ -16,6 +16,8 @@ pub struct ApiCall<'a> {
     /// Where a query names no time.
     pub now_ms: i64,
     pub watch: &'a Watch,
+    /// What whoever reads the answer should know about its data, such as that the newest samples may be missing.
+    pub warnings: &'a [String],
 }
 
 /// Limits and facts for all requests.

@@ -44,7 +44,7 @@ impl Common {
             return Err(Failure::queued(interrupt));
         }
         let answer = evaluate(&self.engine, context).map_err(|error| Failure::query(&error))?;
-        encode(answer, call.params.get("query"), self.limit, options.answer_bytes_max)
+        encode(call, answer, call.params.get("query"), self.limit, options.answer_bytes_max)
     }
 }
 
@@ -116,8 +116,15 @@ pub(super) fn time_or(call: &ApiCall<'_>, name: &str, default_ms: i64) -> Result
 
 pub(super) const TRUNCATED: &str = "results truncated due to limit";
 
-fn encode(answer: Answer, query: &str, limit: Option<usize>, bytes_max: usize) -> Result<ApiAnswer, Failure> {
-    let mut warnings = answer.annotations.sentences(Severity::Warning, query);
+fn encode(
+    call: &ApiCall<'_>,
+    answer: Answer,
+    query: &str,
+    limit: Option<usize>,
+    bytes_max: usize,
+) -> Result<ApiAnswer, Failure> {
+    let mut warnings = call.warnings.to_vec();
+    warnings.extend(answer.annotations.sentences(Severity::Warning, query));
     let infos = answer.annotations.sentences(Severity::Info, query);
     let limit = limit.unwrap_or(usize::MAX);
     let mut body = Body::success(bytes_max);

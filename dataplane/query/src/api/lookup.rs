@@ -55,7 +55,7 @@ fn names(
     }
     found.sort_unstable();
     found.dedup();
-    list(&found, limit, options, |out, text| push_text_html(out, text))
+    list(call, &found, limit, options, |out, text| push_text_html(out, text))
 }
 
 /// The label sets of series that match any of the selectors.
@@ -80,7 +80,7 @@ pub(super) fn series(call: &ApiCall<'_>, storage: &dyn Storage, options: &ApiOpt
     }
     let mut found: Vec<Labels> = found.into_iter().collect();
     found.sort_unstable();
-    list(&found, limit, options, push_labels)
+    list(call, &found, limit, options, push_labels)
 }
 
 fn check_interrupt(scope: &ReadScope, call: &ApiCall<'_>) -> Result<(), Failure> {
@@ -110,6 +110,7 @@ fn selectors(call: &ApiCall<'_>) -> Result<Vec<Arc<[Matcher]>>, String> {
 
 /// `[...]`, cut at the limit.
 fn list<T>(
+    call: &ApiCall<'_>,
     found: &[T],
     limit: Option<usize>,
     options: &ApiOptions,
@@ -126,6 +127,9 @@ fn list<T>(
         body.check()?;
     }
     body.out.push(b']');
-    let warnings = if shown < found.len() { vec![TRUNCATED.to_owned()] } else { Vec::new() };
+    let mut warnings = call.warnings.to_vec();
+    if shown < found.len() {
+        warnings.push(TRUNCATED.to_owned());
+    }
     Ok(body.finish(&warnings, &[]))
 }

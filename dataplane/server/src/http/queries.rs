@@ -54,8 +54,16 @@ async fn query(service: &Service, endpoint: String, request: Request<Incoming>) 
     };
     let (send, answered) = tokio::sync::oneshot::channel();
     let shared = Arc::clone(node);
+    let warnings: Vec<String> = node.staleness_warning().into_iter().collect();
     let ticket = node.queries.submit(move |watch| {
-        let call = ApiCall { endpoint: &endpoint, params: &params, tenant: &tenant, now_ms: now_ms(), watch };
+        let call = ApiCall {
+            endpoint: &endpoint,
+            params: &params,
+            tenant: &tenant,
+            now_ms: now_ms(),
+            watch,
+            warnings: &warnings,
+        };
         // Nobody waits any more where this fails.
         let _ = send.send(handle(&call, &shared.storage, &shared.api));
     });

@@ -2,6 +2,8 @@
 
 use std::fmt::Write;
 
+use ingest::consumer::Health;
+
 use super::Node;
 
 impl Node {
@@ -15,6 +17,21 @@ impl Node {
         let states = self.shards.iter().flat_map(|shard| shard.partitions());
         reasons.extend(states.filter_map(|state| state.ready().err()).map(|reason| reason.to_string()));
         reasons
+    }
+
+    /// What readers should know while Kafka is away: acknowledged samples may be there that this node could not fetch.
+    #[must_use]
+    pub fn staleness_warning(&self) -> Option<String> {
+        let states = self.shards.iter().flat_map(|shard| shard.partitions());
+        let away = states
+            .filter(|state| matches!(state.health(), Health::BrokerGone { .. } | Health::UnknownTopic { .. }))
+            .count();
+        (away > 0).then(|| {
+            format!(
+                "{away} of {} partitions cannot be read from Kafka now: the newest samples may be missing",
+                self.topic.partitions
+            )
+        })
     }
 
     /// Ready or not, and a page that tells the state of each role and partition.

@@ -185,3 +185,45 @@ fn a_supervisor_is_told() {
     assert!(node.stop().success());
     assert!(heard().contains("STOPPING=1"));
 }
+
+/// One node's embedded broker is the other's Kafka; it goes away and comes back.
+#[test]
+fn an_outage_of_kafka_is_told_and_survived() {
+    let folder = tempfile::tempdir().unwrap();
+    let (kafka_dir, data_dir) = (folder.path().join("kafka"), folder.path().join("data"));
+    let kafka = Node::start(&kafka_dir, &["--self-monitoring.enabled=false"]);
+    let (address, port) = (kafka.kafka.clone(), kafka.kafka.rsplit(':').next().unwrap().to_owned());
+    let flags = [
+        format!("--ingest-storage.kafka.address={address}"),
+        "--ingest-storage.kafka.topic=outage".to_owned(),
+        "--ingest-storage.kafka.auto-create-topic-default-partitions=2".to_owned(),
+        "--ingest-storage.kafka.write-timeout=3s".to_owned(),
+        "--self-monitoring.enabled=false".to_owned(),
+    ];
+    let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
+    let node = Node::start(&data_dir, &flags);
+    let push = |value: f64| {
+        let body = client::push_body(&[series("outage", "n", "1", &[(now_ms(), value)])]);
+        client::push(node.http, None, &body).unwrap().status
+    };
+    let ask = || client::get(node.http, "/prometheus/api/v1/query?query=outage").unwrap().json();
+    assert_eq!(push(1.0), 200);
+    check_value(&node, "outage", "1");
+    assert!(ask()["warnings"].is_null(), "{}", ask());
+
+    kafka.kill();
+    node.wait_until("the outage is seen", |_| {
+        ask()["warnings"][0].as_str().is_some_and(|it| it.contains("from Kafka"))
+    });
+    check_value(&node, "outage", "1");
+    assert_eq!(push(2.0) / 100, 5, "nothing is acknowledged that Kafka does not have");
+    assert_eq!(client::get(node.http, "/ready").unwrap().status, 200, "Kafka is at fault, not this node");
+
+    let port = format!("--broker.listen-port={port}");
+    let kafka = Node::start(&kafka_dir, &["--self-monitoring.enabled=false", &port]);
+    node.wait_until("pushes go through", |_| push(3.0) == 200);
+    check_value(&node, "outage", "3");
+    node.wait_until("the warning is gone", |_| ask()["warnings"].is_null());
+    assert!(node.stop().success());
+    assert!(kafka.stop().success());
+}

@@ -20,7 +20,8 @@ pub fn command(data_dir: &Path) -> Command {
     let log = std::fs::OpenOptions::new().create(true).append(true).open(log_path(data_dir)).expect("a log file");
     command
         .arg(format!("--data-dir={}", data_dir.display()))
-        .args(["--server.http-listen-port=0", "--broker.listen-port=0"])
+        .env("WELLHEAD_SERVER_HTTP_LISTEN_PORT", "0")
+        .env("WELLHEAD_BROKER_LISTEN_PORT", "0")
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(log);
