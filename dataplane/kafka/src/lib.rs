@@ -13,6 +13,7 @@ mod groups;
 mod metadata;
 mod options;
 mod produce;
+mod stamp;
 
 pub use client::Client;
 pub use error::{KafkaError, KafkaErrorKind};
@@ -21,3 +22,4 @@ pub use groups::{CommitPosition, CommittedOffset, OffsetAt, OffsetFound};
 pub use metadata::{PartitionLeader, TopicInfo};
 pub use options::{Compression, KafkaOptions};
 pub use produce::{ProduceError, ProduceRecord, Producer, ProducerCounters, ProducerOptions};
+pub use stamp::{CommitMeaning, CommitStamp, OrderStamp};

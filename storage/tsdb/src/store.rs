@@ -25,7 +25,9 @@ use model::{FingerprintKey, Offset, PartitionId, ShardId, TenantId};
 
 use crate::head::{Head, HeadOptions, Symbols};
 use crate::recovery::{FolderSurvey, RecoveryError, Survey, replay};
-use crate::wal::{LogIdentity, RecordIdentity, Reset, Wal, WalError, WalOptions};
+use crate::wal::{
+    Generation, LogIdentity, PositionNote, RecordIdentity, Reset, StartupPosition, Wal, WalError, WalOptions,
+};
 
 pub use apply::{Applied, Identify, RecordBatch};
 pub use commit::{Commit, Committed};
@@ -66,6 +68,27 @@ pub enum StoreError {
 pub struct IdentityMismatch {
     pub logged: Box<LogIdentity>,
     pub found: Box<LogIdentity>,
+}
+
+/// An order to a partition.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct PartitionReset {
+    pub partition: PartitionId,
+    /// The next offset to consume.
+    pub to: Offset,
+    /// Where the order is a configured position.
+    pub position: Option<StartupPosition>,
+}
+
+/// What an order has changed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ResetDone {
+    pub partition: PartitionId,
+    /// Where the partition stood; `to` where it was never started.
+    pub from: Offset,
+    pub to: Offset,
+    /// The one that began.
+    pub generation: Generation,
 }
 
 /// One shard's heads, log and marks. Belongs to one executor.
@@ -181,14 +204,24 @@ impl<D: Disk> ShardStore<D> {
         }
     }
 
-    /// Obeys an order: the partition goes on at `to`, in a new generation. Commit before the first fetch from there.
-    pub fn reset(&mut self, partition: PartitionId, to: Offset) {
+    /// Obeys an order: the partition goes on at `to`, in a new generation, and remembers the configured position if that was
+    /// the order. Commit before the first fetch from there: until then nothing of the new generation is durable.
+    ///
+    /// # Panics
+    /// The partition is not of this shard.
+    pub fn reset(&mut self, order: PartitionReset) -> ResetDone {
+        let PartitionReset { partition, to, position } = order;
         let marks = self.partitions.get_mut(&partition).expect("a partition of this shard");
         self.filling.note_progress(partition, marks);
         let from = marks.reset(to);
         let (epoch, generation) = (marks.epoch(), marks.generation());
         self.filling.turn.reset(&Reset { partition, epoch, generation, from, to });
+        if let Some(position) = position {
+            marks.set_position(position);
+            self.filling.turn.position(&PositionNote { partition, epoch, position });
+        }
         self.filling.note_mark(partition, marks);
+        ResetDone { partition, from, to, generation }
     }
 
     /// The tenants that have heads here.

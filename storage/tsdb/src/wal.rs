@@ -17,7 +17,8 @@ mod turn_test;
 pub use fields::Malformed;
 pub use log::{Wal, WalCounters, WalError, WalOptions};
 pub use section::{
-    Definitions, Epoch, Generation, LogIdentity, Owner, Progress, RecordIdentity, Reset, Samples, Section, Sections,
+    Definitions, Epoch, Generation, LogIdentity, Owner, PositionNote, Progress, RecordIdentity, Reset, Samples,
+    Section, Sections, StartupPosition,
 };
 pub use segment::SegmentId;
 pub use turn::Turn;

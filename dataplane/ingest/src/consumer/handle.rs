@@ -9,11 +9,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use model::{Labels, Offset, PartitionId, RejectReason, ShardId, TenantId};
 use tokio::sync::{mpsc, oneshot};
 use tsdb::read::{SelectRequest, SeriesSnapshot};
-use tsdb::store::{IdentityMismatch, PartitionMarks, StoreCounters};
+use tsdb::store::{IdentityMismatch, PartitionMarks, PartitionReset, ResetDone, StoreCounters};
 use tsdb::wal::LogIdentity;
 
 use super::reply::Question;
-use super::{NamesRequest, PartitionState, ReadBudget, ReadError, Reply, SeriesStream};
+use super::resets::{Asked, ResetDesk};
+use super::{NamesRequest, PartitionState, ReadBudget, ReadError, Reply, ResetRefusal, SeriesStream};
 
 /// Questions and orders that wait for the executor.
 const INBOX_MAX: usize = 256;
@@ -41,6 +42,7 @@ pub struct ShardInbox {
 pub(super) struct SharedFacts {
     /// Of the last synced frame since the store was opened; 0 before.
     pub durable_lsn: AtomicU64,
+    pub resets: ResetDesk,
 }
 
 #[derive(Debug)]
@@ -50,6 +52,7 @@ pub(super) enum Message {
     StartFacts(oneshot::Sender<StartFacts>),
     SetIdentity(LogIdentity, oneshot::Sender<Result<(), IdentityMismatch>>),
     StartAt(Vec<(PartitionId, Offset)>, oneshot::Sender<()>),
+    Reset(Vec<PartitionReset>, oneshot::Sender<Vec<ResetDone>>),
     Shutdown(oneshot::Sender<()>),
 }
 
@@ -175,6 +178,34 @@ impl ShardHandle {
     /// The order was not taken.
     pub fn start_at(&self, starts: Vec<(PartitionId, Offset)>) -> Result<Reply<()>, ReadError> {
         self.ask(|reply| Message::StartAt(starts, reply))
+    }
+
+    /// Moves partitions in the store; answered once that is synced. Nothing may be fetched for them in between.
+    pub(super) fn reset_store(&self, orders: Vec<PartitionReset>) -> Result<Reply<Vec<ResetDone>>, ReadError> {
+        self.ask(|reply| Message::Reset(orders, reply))
+    }
+
+    /// Moves partitions that are being consumed: each is held, goes on at the given next offset in a new generation, and that
+    /// is synced when the answer comes.
+    ///
+    /// # Errors
+    /// The order was not taken; the answer may be a refusal as well. Nothing was changed then.
+    pub fn reset(
+        &self,
+        targets: Vec<(PartitionId, Offset)>,
+    ) -> Result<Reply<Result<Vec<ResetDone>, ResetRefusal>>, ResetRefusal> {
+        self.facts.resets.ask(|reply| Asked::Reset(targets, reply))
+    }
+
+    /// Whether [`ShardHandle::reset`] would take these.
+    ///
+    /// # Errors
+    /// The question was not taken; the answer may be a refusal as well.
+    pub fn check_reset(
+        &self,
+        targets: Vec<(PartitionId, Offset)>,
+    ) -> Result<Reply<Result<(), ResetRefusal>>, ResetRefusal> {
+        self.facts.resets.ask(|reply| Asked::Check(targets, reply))
     }
 
     /// Stops the shard: what waits in slots is applied, everything is synced, then the loop ends. Fetching must have ended.

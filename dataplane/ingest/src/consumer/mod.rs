@@ -13,6 +13,9 @@ mod state;
 mod state_test;
 pub use state::{Health, LoopCounters, NotReady, PartitionSnapshot, PartitionState};
 
+mod resets;
+pub use resets::ResetRefusal;
+
 mod reply;
 pub use reply::{NamesRequest, ReadBudget, ReadError, Reply, SeriesStream};
 
@@ -37,11 +40,15 @@ pub use shard::{Pause, ShardError, ShardLoop, ShardOptions};
 
 mod commits;
 mod fetching;
+mod orders;
+#[cfg(test)]
+mod orders_test;
 mod partition;
 mod start;
 #[cfg(test)]
 mod start_test;
+mod steward;
 mod watcher;
-pub use commits::CommitStamp;
 pub use fetching::{FetchOptions, Fetching, FetchingError};
-pub use start::{LogMismatch, StartPosition};
+pub use orders::OrderBeyondEnd;
+pub use start::{LogMismatch, NoSuchTime, StartPosition};

@@ -18,7 +18,7 @@ use futures_lite::future::yield_now;
 use model::PartitionId;
 use tokio::sync::oneshot;
 use tsdb::recovery::Survey;
-use tsdb::store::{Committed, ShardStore, StoreError, StoreOptions};
+use tsdb::store::{Committed, ResetDone, ShardStore, StoreError, StoreOptions};
 use tsdb::wal::WalError;
 
 use super::decode::{Applying, Decoder, PartitionRun};
@@ -83,6 +83,8 @@ struct Core<D: Disk> {
     turn_bytes_max: usize,
     pause: Pause,
     is_inbox_closed: bool,
+    /// Partitions that were moved, until that is synced.
+    resetting: Vec<(Vec<ResetDone>, oneshot::Sender<Vec<ResetDone>>)>,
     stopping: Vec<oneshot::Sender<()>>,
 }
 
@@ -120,6 +122,7 @@ impl<D: Disk, S: BatchSource> ShardLoop<D, S> {
             turn_bytes_max: options.turn_bytes_max,
             pause: options.pause,
             is_inbox_closed: false,
+            resetting: Vec::new(),
             stopping: Vec::new(),
         };
         core.publish_all();
@@ -310,6 +313,7 @@ impl<D: Disk> Core<D> {
                     self.inbox.partitions.iter().for_each(|state| state.set_executor_health(None));
                 }
                 self.publish_all();
+                self.tell_resets();
                 Ok(())
             }
             Err(error) if error.is_refusal() => {
@@ -349,7 +353,26 @@ impl<D: Disk> Core<D> {
                 self.publish_all();
                 let _ = reply.send(());
             }
+            Message::Reset(orders, reply) => {
+                let mut store = self.store.borrow_mut();
+                let done = orders.into_iter().map(|order| store.reset(order)).collect();
+                drop(store);
+                self.resetting.push((done, reply));
+                self.publish_all();
+            }
             Message::Shutdown(reply) => self.stopping.push(reply),
+        }
+    }
+
+    /// Tells whoever moved partitions that it is synced, as far as it is.
+    fn tell_resets(&mut self) {
+        let store = self.store.borrow();
+        let is_synced = |done: &ResetDone| {
+            let marks = store.marks(done.partition);
+            marks.generation() > done.generation || marks.durable().is_some()
+        };
+        for (done, reply) in self.resetting.extract_if(.., |(done, _)| done.iter().all(is_synced)) {
+            let _ = reply.send(done);
         }
     }
 
@@ -380,6 +403,7 @@ impl<D: Disk> Core<D> {
         let (run, state) = (&self.runs[slot], &self.inbox.partitions[slot]);
         let store = self.store.borrow();
         let marks = store.marks(run.partition);
+        state.executor.generation.store(marks.generation().0, Ordering::Release);
         if let Some(durable) = marks.durable() {
             state.executor.durable.set(durable);
         }

@@ -1,30 +1,58 @@
-//! Where a partition starts, and whether the log at the broker is the one that was consumed.
+//! What a start asks Kafka: the bounds of a log, the offset of a time, and whether the log is the one that was consumed.
 //!
-//! The write-ahead log wins; without it the group's commit counts; without that the configured position. Before anything is
-//! fetched, the last consumed record is read again and compared: offsets mean nothing in another log.
+//! Before anything is fetched, the last consumed record is read again and compared: offsets mean nothing in another log. Which
+//! of all that is known decides where to start: [`super::orders`].
 
 use kafka::batch::{BatchReader, Batches};
 use kafka::{Client, FetchError, FetchLimits, FetchPosition, Fetcher, KafkaError, OffsetAt, OffsetFound};
 use model::{Offset, PartitionId};
-use tsdb::store::PartitionMarks;
-use tsdb::wal::RecordIdentity;
+use tsdb::wal::{RecordIdentity, StartupPosition};
 
-/// From where to consume a partition of which nothing is known.
+/// The configured position. All but `LastOffset` are orders that are obeyed once per value, whatever is known.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum StartPosition {
     /// The first record that Kafka still has.
     Start,
     /// Only what comes from now on.
     End,
-    /// After the last record that the group has committed, else the start.
+    /// Where consuming stopped, else the start.
     LastOffset,
-    /// The first record of this time or later, else the end.
+    /// The first record of this time or later.
     Timestamp { unix_ms: i64 },
+}
+
+impl StartPosition {
+    /// The place that is ordered; none where consuming just goes on.
+    pub(super) fn configured(self) -> Option<StartupPosition> {
+        match self {
+            Self::LastOffset => None,
+            Self::Start => Some(StartupPosition::Start),
+            Self::End => Some(StartupPosition::End),
+            Self::Timestamp { unix_ms } => Some(StartupPosition::Timestamp { unix_ms }),
+        }
+    }
+}
+
+/// The configured time lies in the future: taking that for the end would skip records in silence.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[error(
+    "the configured time {unix_ms} (ms since 1970) to consume from lies {} s in the future; {}: correct \
+     --ingest-storage.kafka.consume-from-timestamp-at-startup, or choose the position `end`", (.unix_ms - .now_ms) / 1000,
+    match .newest_ms {
+        Some(newest_ms) => format!("the newest record of partition {} is of {newest_ms}", .partition),
+        None => format!("partition {} has no record", .partition),
+    }
+)]
+pub struct NoSuchTime {
+    pub partition: PartitionId,
+    pub unix_ms: i64,
+    pub now_ms: i64,
+    pub newest_ms: Option<i64>,
 }
 
 const ADVICE: &str = "the topic was made anew or cut, or another broker answers at this address. \
     Bring the former log back; or, to consume this one from its start, stop the node, move its `wal` folder away \
-    and delete the group's committed offsets";
+    and delete the group's committed offsets (in a topic of the same id, `wellctl offsets reset` decides as well)";
 
 /// The log at the broker is not the one that was consumed: going on would lose or double samples.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -47,41 +75,6 @@ pub(super) struct LogBounds {
     pub end: Offset,
 }
 
-/// Where to go on.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Start {
-    /// Where the write-ahead log stands.
-    Resume(Offset),
-    /// The store does not know the partition yet and must be told.
-    At(Offset),
-}
-
-/// Decides where to start. `committed` is the last consumed record that the group knows; `at_time` the offset of the
-/// configured timestamp.
-pub(super) fn choose(
-    marks: &PartitionMarks,
-    committed: Option<i64>,
-    position: StartPosition,
-    bounds: LogBounds,
-    at_time: Option<Offset>,
-    partition: PartitionId,
-) -> Result<Start, LogMismatch> {
-    let chosen = match (marks.applied(), committed) {
-        (Some(applied), _) => Start::Resume(applied),
-        (None, Some(last)) => Start::At(Offset(last + 1)),
-        (None, None) => Start::At(match position {
-            StartPosition::Start | StartPosition::LastOffset => bounds.start,
-            StartPosition::End => bounds.end,
-            StartPosition::Timestamp { .. } => at_time.unwrap_or(bounds.end),
-        }),
-    };
-    let (Start::Resume(next) | Start::At(next)) = chosen;
-    if next > bounds.end {
-        return Err(LogMismatch::Cut { partition, next, end: bounds.end });
-    }
-    Ok(chosen)
-}
-
 /// Asks for the bounds of a log.
 pub(super) async fn bounds(client: &mut Client, partition: PartitionId) -> Result<LogBounds, KafkaError> {
     let start = offset_at(client, partition, OffsetAt::Start).await?;
@@ -101,6 +94,23 @@ pub(super) async fn offset_at(
         OffsetFound::At(offset) => Ok(Some(Offset(offset))),
         OffsetFound::NoRecordThatLate => Ok(None),
     }
+}
+
+/// The timestamp of the last record; none where the log holds none that can be read.
+pub(super) async fn newest_record_ms(
+    fetcher: &mut Fetcher,
+    limits: FetchLimits,
+    partition: PartitionId,
+    bounds: LogBounds,
+) -> Result<Option<i64>, FetchError> {
+    if bounds.end <= bounds.start {
+        return Ok(None);
+    }
+    let position = FetchPosition { partition: partition.0, offset: bounds.end.0 - 1 };
+    let fetched = fetcher.fetch(position, limits).await?;
+    let mut batches = Batches::new(&fetched.records);
+    let times = std::iter::from_fn(|| batches.next_batch()).filter_map(|batch| Some(batch.ok()?.max_timestamp_ms));
+    Ok(times.max())
 }
 
 /// What reading the last consumed record again has shown.

@@ -2,12 +2,13 @@
 //!
 //! Marks are next offsets; -1 stands for "none yet". Each field has one writer, so plain stores are enough.
 
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crossbeam::utils::CachePadded;
 use model::{Offset, PartitionId};
+use tsdb::wal::Generation;
 
 /// How a partition fares now.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -85,11 +86,18 @@ pub(super) struct CompanionSide {
     pub fetched_bytes: AtomicU64,
     pub commits: AtomicU64,
     pub commit_failures: AtomicU64,
+    /// Orders that were obeyed, at the start and since.
+    pub resets: AtomicU64,
+    /// Orders of the group that cannot be obeyed.
+    pub orders_refused: AtomicU64,
+    /// Commits of other nodes that were found in the group.
+    pub foreign_commits: AtomicU64,
 }
 
 /// Written by the executor.
 #[derive(Debug)]
 pub(super) struct ExecutorSide {
+    pub generation: AtomicU32,
     pub applied: Mark,
     pub durable: Mark,
     pub last_record_ms: AtomicI64,
@@ -145,6 +153,8 @@ pub struct LoopCounters {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct PartitionSnapshot {
     pub partition: PartitionId,
+    /// Rises with each order that moves the partition: marks may go back then. The first is 1.
+    pub generation: u32,
     pub fetched: Option<Offset>,
     pub applied: Option<Offset>,
     pub durable: Option<Offset>,
@@ -164,6 +174,12 @@ pub struct PartitionSnapshot {
     pub fetched_bytes: u64,
     pub commits: u64,
     pub commit_failures: u64,
+    /// Orders that were obeyed.
+    pub resets: u64,
+    /// Orders of the group beyond the end of the log: not obeyed.
+    pub orders_refused: u64,
+    /// Commits of other nodes in this node's group.
+    pub foreign_commits: u64,
     pub counters: LoopCounters,
 }
 
@@ -198,8 +214,12 @@ impl PartitionState {
             fetched_bytes: zero(),
             commits: zero(),
             commit_failures: zero(),
+            resets: zero(),
+            orders_refused: zero(),
+            foreign_commits: zero(),
         };
         let executor = ExecutorSide {
+            generation: AtomicU32::new(1),
             applied: Mark::none(),
             durable: Mark::none(),
             last_record_ms: AtomicI64::new(i64::MIN),
@@ -230,6 +250,12 @@ impl PartitionState {
         self.executor.durable.get()
     }
 
+    /// Rises with each order that moves the partition.
+    #[must_use]
+    pub fn generation(&self) -> Generation {
+        Generation(self.executor.generation.load(Ordering::Acquire))
+    }
+
     #[must_use]
     pub fn health(&self) -> Health {
         let health = self.health.lock().unwrap_or_else(PoisonError::into_inner);
@@ -258,6 +284,7 @@ impl PartitionState {
         let last_record_ms = executor.last_record_ms.load(Ordering::Relaxed);
         PartitionSnapshot {
             partition: self.partition,
+            generation: self.generation().0,
             fetched: companion.fetched.get(),
             applied,
             durable: executor.durable.get(),
@@ -274,6 +301,9 @@ impl PartitionState {
             fetched_bytes: count(&companion.fetched_bytes),
             commits: count(&companion.commits),
             commit_failures: count(&companion.commit_failures),
+            resets: count(&companion.resets),
+            orders_refused: count(&companion.orders_refused),
+            foreign_commits: count(&companion.foreign_commits),
             counters: *executor.counters.lock().unwrap_or_else(PoisonError::into_inner),
         }
     }

@@ -1,20 +1,16 @@
 //! A node's consumer against the embedded broker: starts, commits, outages, gaps, and what a restart finds.
 
 use disk::SimDisk;
-use ingest::consumer::{CommitStamp, FetchingError, Health, LogMismatch, StartPosition};
+use ingest::consumer::{FetchingError, Health, LogMismatch, StartPosition};
+use kafka::CommitStamp;
 use model::{Offset, PartitionId};
 
-use crate::world::{Broker, Node, run, until};
+use crate::world::{Broker, Node, run, seconds, until};
 
 const P0: PartitionId = PartitionId(0);
 
 fn disks() -> (SimDisk, SimDisk) {
     (SimDisk::new(1), SimDisk::new(2))
-}
-
-/// Samples at whole seconds with their second as value.
-fn seconds(range: std::ops::Range<i64>) -> Vec<(i64, f64)> {
-    range.map(|second| (second * 1000, second as f64)).collect()
 }
 
 #[test]
@@ -33,15 +29,15 @@ fn produced_records_are_read_committed_and_found_again() {
         let committed = broker.committed(0).await.unwrap();
         assert_eq!(committed.offset, 7, "the group stores the last consumed record");
         let stamp = CommitStamp::parse(&committed.metadata).expect("our stamp");
-        assert!(stamp.writer == "node_a" && stamp.lsn > 0 && stamp.generation.0 == 1, "{stamp:?}");
+        assert!(stamp.writer == "node_a" && stamp.lsn > 0 && stamp.generation == 1, "{stamp:?}");
         assert_eq!(broker.committed(1).await, None, "no commit before the first record");
         assert_eq!(state.health(), Health::Consuming);
         node.stop().await;
 
-        // After a restart the log on disk says where to go on, whatever the group says.
-        broker.commit(0, 2).await;
+        // After a restart the log on disk says where to go on, whatever another node says in the group.
+        broker.commit(0, 2, "wellhead/1 writer=other generation=9 lsn=9 time=9").await;
         broker.produce(0, &seconds(8..10)).await;
-        let node = Node::start(&node_disk.crash(7), broker.kafka(), StartPosition::Start).await;
+        let node = Node::start(&node_disk.crash(7), broker.kafka(), StartPosition::LastOffset).await;
         node.applied(0, 10).await;
         assert_eq!(node.up().await, seconds(0..10));
         let counters = node.handle.partition(P0).unwrap().snapshot().counters;
@@ -59,7 +55,7 @@ fn check_position(position: StartPosition, committed: Option<i64>, expected: std
         let broker = Broker::start(&broker_disk, None).await;
         broker.produce(0, &seconds(0..5)).await;
         if let Some(offset) = committed {
-            broker.commit(0, offset).await;
+            broker.commit(0, offset, "wellhead/1 writer=lost generation=1 lsn=1 time=1").await;
         }
         let node = Node::start(&node_disk, broker.kafka(), position).await;
         node.caught_up().await;
@@ -78,7 +74,25 @@ fn the_first_start_follows_the_group_or_the_configuration() {
     check_position(StartPosition::LastOffset, Some(2), 3..6);
     check_position(StartPosition::End, None, 5..6);
     check_position(StartPosition::Timestamp { unix_ms: 1500 }, None, 2..6);
-    check_position(StartPosition::Timestamp { unix_ms: 1 << 50 }, None, 5..6);
+    // No record is so late, yet: what comes from now on.
+    check_position(StartPosition::Timestamp { unix_ms: 1_000_000 }, None, 5..6);
+    // A position is an order: it wins over the group.
+    check_position(StartPosition::Timestamp { unix_ms: 1500 }, Some(3), 2..6);
+    check_position(StartPosition::End, Some(0), 5..6);
+}
+
+/// A time in the future is a mistake, not the end of the log.
+#[test]
+fn a_time_in_the_future_is_refused() {
+    run(async {
+        let (broker_disk, node_disk) = disks();
+        let broker = Broker::start(&broker_disk, None).await;
+        broker.produce(0, &seconds(0..5)).await;
+        let node = Node::start(&node_disk, broker.kafka(), StartPosition::Timestamp { unix_ms: 1 << 50 }).await;
+        let error = node.refusal().await.to_string();
+        assert!(error.contains("in the future; the newest record of partition 0 is of 4000"), "{error}");
+        broker.stop().await;
+    });
 }
 
 /// Another broker behind the same address: its log is not ours.
@@ -190,7 +204,7 @@ fn what_retention_removed_is_a_gap() {
             value.extend((0..2000u32).map(|at| (at.wrapping_mul(2_654_435_761) >> 13) as u8));
             broker.produce_raw(0, b"a", value, second * 1000).await;
         }
-        broker.commit(0, 0).await;
+        broker.commit(0, 0, "wellhead/1 writer=lost generation=1 lsn=1 time=1").await;
         broker.stop().await;
         let broker = Broker::start_with_floor(&broker_disk, None, Some(4)).await;
         let node = Node::start(&node_disk, broker.kafka(), StartPosition::LastOffset).await;

@@ -4,4 +4,5 @@
 #![allow(clippy::unwrap_used)]
 
 mod consume;
+mod orders;
 mod world;

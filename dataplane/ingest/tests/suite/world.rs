@@ -13,7 +13,9 @@ use ingest::consumer::{
     BatchSink, BatchSource, FetchOptions, Fetching, FetchingError, RawBatch, ReadBudget, ShardHandle, ShardLoop,
     ShardOptions, StartPosition, shard_channel,
 };
-use kafka::{Client, CommittedOffset, Compression, KafkaOptions, ProduceRecord, Producer, ProducerOptions};
+use kafka::{
+    Client, CommitStamp, CommittedOffset, Compression, KafkaOptions, ProduceRecord, Producer, ProducerOptions,
+};
 use model::{FingerprintKey, MatchOp, Matcher, PartitionId, Sample, ShardId, TenantId, TimeRange, encode_labels};
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, watch};
@@ -28,6 +30,8 @@ use tsdb::wal::WalOptions;
 pub const TOPIC: &str = "ingest";
 pub const GROUP: &str = "node-<partition>";
 pub const PARTITIONS: i32 = 2;
+/// The node in its stamps.
+const WRITER: &str = "node_a";
 /// Nothing here waits for a time; this only ends a test that would hang.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -36,6 +40,11 @@ pub fn run(test: impl Future<Output = ()>) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let bounded = async { tokio::time::timeout(2 * PATIENCE, test).await.expect("the test does not end") };
     LocalSet::new().block_on(&runtime, bounded);
+}
+
+/// Samples at whole seconds with their second as value.
+pub fn seconds(range: std::ops::Range<i64>) -> Vec<(i64, f64)> {
+    range.map(|second| (second * 1000, second as f64)).collect()
 }
 
 /// Waits until something holds.
@@ -104,9 +113,14 @@ impl Broker {
 
     /// Produces records of version 1, one after another: each is a batch.
     pub async fn produce(&self, partition: i32, records: &[(i64, f64)]) {
+        self.produce_metric(partition, "up", records).await;
+    }
+
+    /// The same of another metric.
+    pub async fn produce_metric(&self, partition: i32, name: &str, records: &[(i64, f64)]) {
         for (timestamp_ms, value) in records {
             let sample = Sample { timestamp_ms: *timestamp_ms, value: *value };
-            self.produce_raw(partition, &b"a"[..], write_request("up", sample), *timestamp_ms).await;
+            self.produce_raw(partition, &b"a"[..], write_request(name, sample), *timestamp_ms).await;
         }
     }
 
@@ -128,9 +142,27 @@ impl Broker {
         Client::new(self.kafka()).committed(&group, &[partition]).await.unwrap().remove(&partition)
     }
 
-    pub async fn commit(&self, partition: i32, offset: i64) {
+    /// Waits until the group holds a commit of a node.
+    pub async fn stamped(&self, partition: i32, offset: i64, generation: u32) {
+        let wait = async {
+            loop {
+                let found = self.committed(partition).await;
+                let stamp = found.as_ref().and_then(|found| CommitStamp::parse(&found.metadata));
+                if found.is_some_and(|found| found.offset == offset)
+                    && stamp.is_some_and(|stamp| stamp.writer == WRITER && stamp.generation == generation)
+                {
+                    return;
+                }
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        };
+        assert!(tokio::time::timeout(PATIENCE, wait).await.is_ok(), "no commit of {offset} in generation {generation}");
+    }
+
+    /// Writes into the group as any tool may.
+    pub async fn commit(&self, partition: i32, offset: i64, metadata: &str) {
         let group = GROUP.replace("<partition>", &partition.to_string());
-        let position = kafka::CommitPosition { partition, offset, metadata: String::new() };
+        let position = kafka::CommitPosition { partition, offset, metadata: metadata.to_owned() };
         Client::new(self.kafka()).commit(&group, &[position]).await.unwrap();
     }
 }
@@ -233,7 +265,12 @@ impl Node {
 
     /// The samples of the metric `up`, whatever its partition.
     pub async fn up(&self) -> Vec<(i64, f64)> {
-        let matchers = [Matcher::new("__name__", MatchOp::Equal, "up").unwrap()].into();
+        self.samples("up").await
+    }
+
+    /// The samples of any metric.
+    pub async fn samples(&self, name: &str) -> Vec<(i64, f64)> {
+        let matchers = [Matcher::new("__name__", MatchOp::Equal, name).unwrap()].into();
         let range = TimeRange { min_ms: i64::MIN, max_ms: i64::MAX };
         let request = SelectRequest { tenant: TenantId::new("a").unwrap(), matchers, range };
         let mut stream = self.handle.select(request, ReadBudget::new(1 << 20)).unwrap();

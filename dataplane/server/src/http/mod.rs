@@ -10,6 +10,7 @@ mod listener;
 mod node_status;
 mod push;
 mod queries;
+mod reset;
 mod routes;
 mod service;
 mod status;

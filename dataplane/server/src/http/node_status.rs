@@ -72,6 +72,7 @@ fn partition(shard: usize, snapshot: &PartitionSnapshot, now_ms: i64) -> Value {
         "shard": shard,
         "state": snapshot.health.as_label(),
         "reason": snapshot.health.reason(),
+        "generation": snapshot.generation,
         "log_start": offset(snapshot.log_start),
         "fetched": offset(snapshot.fetched),
         "applied": offset(snapshot.applied),

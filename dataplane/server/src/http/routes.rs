@@ -7,7 +7,7 @@ use hyper::{Method, Request, StatusCode};
 
 use super::answer::{Answer, text};
 use super::service::Service;
-use super::{node_status, push, queries, status};
+use super::{node_status, push, queries, reset, status};
 
 /// Answers one request.
 pub async fn answer(service: Rc<Service>, request: Request<Incoming>) -> Answer {
@@ -29,6 +29,7 @@ pub async fn answer(service: Rc<Service>, request: Request<Incoming>) -> Answer 
         Endpoint::Metrics => status::metrics(&service.node).await,
         Endpoint::Config => status::config(&service.node),
         Endpoint::NodeStatus => node_status::answer(&service.node).await,
+        Endpoint::Reset => reset::answer(&service.node, request).await,
         Endpoint::LogLevel => status::log_level(&service.node, &request),
     }
 }
@@ -44,6 +45,7 @@ enum Endpoint {
     Metrics,
     Config,
     NodeStatus,
+    Reset,
     LogLevel,
 }
 
@@ -61,6 +63,7 @@ impl Endpoint {
             "/metrics" => Self::Metrics,
             "/config" => Self::Config,
             "/wellhead/status" => Self::NodeStatus,
+            "/wellhead/partitions/reset" => Self::Reset,
             "/log_level" => Self::LogLevel,
             // Under Mimir's prefix, and at the root for clients that know only Prometheus.
             _ => Self::Query(path.strip_prefix("/prometheus").unwrap_or(path).strip_prefix("/api/v1/")?.to_owned()),
@@ -69,7 +72,7 @@ impl Endpoint {
 
     fn methods(&self) -> &'static [Method] {
         match self {
-            Self::Push => POST,
+            Self::Push | Self::Reset => POST,
             Self::Query(_) | Self::LogLevel => GET_POST,
             _ => GET,
         }
@@ -91,5 +94,6 @@ GET  /-/healthy                                is the process alive
 GET  /metrics                                  its own metrics
 GET  /config                                   the configuration in force
 GET  /wellhead/status                          the node, its shards and partitions with their marks, as JSON
+POST /wellhead/partitions/reset                consume partitions from other offsets
 GET  /log_level, POST /log_level?log_level=L   the level of the logs
 ";

@@ -196,6 +196,21 @@ fn partitions(states: &[PartitionSnapshot], page: &mut Exposition) {
         "Commits to the group.",
         &|state| count(state.commits),
     );
+    each("wellhead_consumer_resets_total", Kind::Counter, "Orders that moved the partition.", &|state| {
+        count(state.resets)
+    });
+    each(
+        "wellhead_consumer_orders_refused_total",
+        Kind::Counter,
+        "Orders in the group beyond the end of the log, not obeyed.",
+        &|state| count(state.orders_refused),
+    );
+    each(
+        "wellhead_consumer_foreign_commits_total",
+        Kind::Counter,
+        "Commits of other nodes found in this node's group.",
+        &|state| count(state.foreign_commits),
+    );
     each(
         "cortex_ingest_storage_reader_offset_commit_failures_total",
         Kind::Counter,

@@ -49,6 +49,8 @@ pub struct Node {
     pub storage: NodeStorage,
     pub api: ApiOptions,
     pub inflight: Budget,
+    /// One order to move partitions at a time.
+    pub resets: tokio::sync::Mutex<()>,
     pub started_unix_ms: i64,
     pub data_dir: PathBuf,
     /// The name by which its commits are known.

@@ -236,6 +236,7 @@ async fn assemble(
         queries: start_queries(&options, &plan)?,
         api: api_options(&options),
         inflight: Budget::new(options.write.inflight_bytes_max),
+        resets: tokio::sync::Mutex::new(()),
         shards: handles,
         http_address: listeners.address,
         started_unix_ms: now_ms(),

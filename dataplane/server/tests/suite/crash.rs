@@ -113,6 +113,7 @@ impl Replay for Ranges {
                 self.0.entry(progress.partition).or_default().push((progress.first, progress.next));
             }
             Section::Reset(reset) => panic!("nobody ordered {reset:?}"),
+            Section::Position(note) => panic!("nobody configured {note:?}"),
             Section::Definitions(_) | Section::Samples(_) | Section::Identity(_) => {}
         }
         Ok(())

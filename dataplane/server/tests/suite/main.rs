@@ -7,5 +7,6 @@ mod client;
 mod crash;
 mod edges;
 mod node;
+mod reset;
 mod start;
 mod tidy;

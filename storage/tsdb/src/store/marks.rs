@@ -2,7 +2,7 @@
 
 use model::Offset;
 
-use crate::wal::{Epoch, Generation, Progress, RecordIdentity, Reset};
+use crate::wal::{Epoch, Generation, Progress, RecordIdentity, Reset, StartupPosition};
 
 /// One partition's marks and identity.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -12,6 +12,7 @@ pub struct PartitionMarks {
     applied: Option<Offset>,
     durable: Option<Offset>,
     last: Option<RecordIdentity>,
+    position: Option<StartupPosition>,
     /// Where the range that the current turn applied starts.
     turn_first: Option<Offset>,
     /// The last record of that range.
@@ -29,7 +30,16 @@ pub struct ProgressBreak {
 impl PartitionMarks {
     pub(super) fn new(epoch: Epoch) -> Self {
         let generation = Generation(1);
-        Self { epoch, generation, applied: None, durable: None, last: None, turn_first: None, turn_last: None }
+        Self {
+            epoch,
+            generation,
+            applied: None,
+            durable: None,
+            last: None,
+            position: None,
+            turn_first: None,
+            turn_last: None,
+        }
     }
 
     /// Under which the partition is logged here.
@@ -50,7 +60,7 @@ impl PartitionMarks {
         self.applied
     }
 
-    /// The next offset that is not in the log; none before the first commit.
+    /// The next offset that is not in the log; none before the first commit of the generation.
     #[must_use]
     pub fn durable(&self) -> Option<Offset> {
         self.durable
@@ -60,6 +70,12 @@ impl PartitionMarks {
     #[must_use]
     pub fn last(&self) -> Option<RecordIdentity> {
         self.last
+    }
+
+    /// The configured position that was obeyed last.
+    #[must_use]
+    pub fn position(&self) -> Option<StartupPosition> {
+        self.position
     }
 
     pub(super) fn start_at(&mut self, offset: Offset) {
@@ -79,13 +95,17 @@ impl PartitionMarks {
         is_first
     }
 
-    /// Returns where it stood.
+    /// Returns where it stood. Nothing of the new generation is durable before its frame is.
     pub(super) fn reset(&mut self, to: Offset) -> Offset {
         assert!(self.turn_first.is_none(), "progress is noted before a reset");
         let from = self.applied.unwrap_or(to);
         self.generation = Generation(self.generation.0 + 1);
-        (self.applied, self.last) = (Some(to), None);
+        (self.applied, self.durable, self.last) = (Some(to), None, None);
         from
+    }
+
+    pub(super) fn set_position(&mut self, position: StartupPosition) {
+        self.position = Some(position);
     }
 
     /// What the current turn applied, once: the range then belongs to the frame.
@@ -114,9 +134,14 @@ impl PartitionMarks {
         Ok(())
     }
 
-    pub(super) fn restore_reset(&mut self, reset: &Reset) {
+    pub(super) fn restore_reset(&mut self, reset: &Reset) -> Result<(), ProgressBreak> {
+        let expected = self.applied.unwrap_or(reset.from);
+        if reset.from != expected || reset.generation.0 != self.generation.0 + 1 {
+            return Err(ProgressBreak { expected, found: reset.from });
+        }
         self.generation = reset.generation;
         (self.applied, self.durable, self.last) = (Some(reset.to), Some(reset.to), None);
+        Ok(())
     }
 
     /// Durable never passes applied.

@@ -100,7 +100,11 @@ impl Replay for Restore<'_> {
             }
             Section::Reset(reset) => {
                 let marks = self.partitions.get_mut(&reset.partition).expect("only wanted partitions are replayed");
-                marks.restore_reset(&reset);
+                marks.restore_reset(&reset)?;
+            }
+            Section::Position(note) => {
+                let marks = self.partitions.get_mut(&note.partition).expect("only wanted partitions are replayed");
+                marks.set_position(note.position);
             }
             Section::Identity(_) => {}
         }

@@ -10,7 +10,7 @@ use super::store_fixture::{ROOT, Shown, expected_samples, fill, labels_of, optio
 use super::*;
 use crate::read::NamesQuestion;
 use crate::recovery::survey;
-use crate::wal::{Epoch, Generation, Lsn};
+use crate::wal::{Epoch, Lsn};
 
 const P0: PartitionId = PartitionId(0);
 const P1: PartitionId = PartitionId(1);
@@ -211,14 +211,22 @@ fn a_full_disk_holds_the_turn_and_later_writes_it() {
     });
 }
 
+fn order(partition: PartitionId, to: i64) -> PartitionReset {
+    PartitionReset { partition, to: Offset(to), position: None }
+}
+
 #[test]
 fn an_order_moves_a_partition_in_a_new_generation() {
     block_on(async {
         let disk = SimDisk::new(1);
         let mut store = new_store(&disk).await;
         fill(&mut store, P0, 0..3);
-        store.reset(P0, Offset(10));
+        let done = store.reset(order(P0, 10));
+        let (from, to, generation) = (Offset(3), Offset(10), Generation(2));
+        assert_eq!(done, ResetDone { partition: P0, from, to, generation });
+        assert_eq!(store.marks(P0).durable(), None, "nothing of the new generation is synced yet");
         store.commit().await.unwrap();
+        assert_eq!(store.marks(P0).durable(), Some(Offset(10)));
         fill(&mut store, P0, 10..12);
         store.commit().await.unwrap();
         let check = |store: &ShardStore<SimDisk>| {
@@ -229,11 +237,77 @@ fn an_order_moves_a_partition_in_a_new_generation() {
         check(&store);
         let mut store = open(&disk).await;
         check(&store);
-        store.reset(P0, Offset(0));
+        store.reset(order(P0, 0));
         assert_eq!((store.marks(P0).applied(), store.marks(P0).last()), (Some(Offset(0)), None));
         store.commit().await.unwrap();
-        assert_eq!(open(&disk).await.marks(P0).durable(), Some(Offset(0)));
+        let again = open(&disk).await;
+        assert_eq!((again.marks(P0).durable(), again.marks(P0).generation()), (Some(Offset(0)), Generation(3)));
+        assert_eq!(again.marks(P1).generation(), Generation(1), "an order concerns its partition only");
     });
+}
+
+/// The marks of a frame that was under way when the order came belong to the generation before.
+#[test]
+fn an_order_while_a_turn_is_written() {
+    block_on(async {
+        let disk = SimDisk::new(1);
+        let mut store = new_store(&disk).await;
+        fill(&mut store, P0, 0..5);
+        let commit = store.start_commit().unwrap();
+        fill(&mut store, P0, 5..6);
+        store.reset(order(P0, 2));
+        let committed = commit.run().await;
+        store.finish_commit(committed).unwrap();
+        assert_eq!((store.marks(P0).applied(), store.marks(P0).durable()), (Some(Offset(2)), None));
+        store.commit().await.unwrap();
+        assert_eq!(store.marks(P0).durable(), Some(Offset(2)));
+        let again = fill(&mut store, P0, 2..6);
+        assert_eq!(again.stored, 0, "what is there is not stored again");
+        store.commit().await.unwrap();
+        let reopened = open(&disk).await;
+        assert_eq!(read_all(&reopened), read_all(&store));
+        assert_eq!((reopened.marks(P0).durable(), reopened.marks(P0).generation()), (Some(Offset(6)), Generation(2)));
+    });
+}
+
+#[test]
+fn a_configured_position_is_remembered() {
+    block_on(async {
+        let disk = SimDisk::new(1);
+        let mut store = open(&disk).await;
+        assert_eq!(store.marks(P0).position(), None);
+        let position = Some(StartupPosition::Timestamp { unix_ms: 1_700_000_000_000 });
+        let done = store.reset(PartitionReset { partition: P0, to: Offset(7), position });
+        assert_eq!((done.from, done.generation), (Offset(7), Generation(2)), "it was never started");
+        store.reset(PartitionReset { partition: P1, to: Offset(0), position: Some(StartupPosition::Start) });
+        store.reset(PartitionReset { partition: P1, to: Offset(4), position: Some(StartupPosition::End) });
+        store.commit().await.unwrap();
+        let mut again = open(&disk).await;
+        assert_eq!((again.marks(P0).position(), again.marks(P0).durable()), (position, Some(Offset(7))));
+        assert_eq!(again.marks(P1).position(), Some(StartupPosition::End), "the last one counts");
+        again.reset(order(P0, 1));
+        again.commit().await.unwrap();
+        assert_eq!(open(&disk).await.marks(P0).position(), position, "another order does not forget it");
+    });
+}
+
+/// A reset that does not go on from what the log says before it is damage.
+#[test]
+fn resets_follow_on_what_was_logged() {
+    #[track_caller]
+    fn check(applied: i64, reset: Reset, is_good: bool) {
+        let mut marks = PartitionMarks::new(Epoch(1));
+        marks.start_at(Offset(applied));
+        assert_eq!(marks.restore_reset(&reset).is_ok(), is_good, "{reset:?}");
+    }
+    let reset = |from, generation| {
+        let (epoch, from, to, generation) = (Epoch(1), Offset(from), Offset(2), Generation(generation));
+        Reset { partition: P0, epoch, generation, from, to }
+    };
+    check(5, reset(5, 2), true);
+    check(5, reset(4, 2), false);
+    check(5, reset(5, 1), false);
+    check(5, reset(5, 3), false);
 }
 
 #[test]

@@ -53,6 +53,25 @@ pub struct Reset {
     pub to: Offset,
 }
 
+/// A place in a Kafka log that a node can be configured to start from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum StartupPosition {
+    /// The first record.
+    Start,
+    /// Behind the last record.
+    End,
+    /// The first record of this time or later.
+    Timestamp { unix_ms: i64 },
+}
+
+/// The configured position that the partition's last reset obeyed: it is not obeyed again.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct PositionNote {
+    pub partition: PartitionId,
+    pub epoch: Epoch,
+    pub position: StartupPosition,
+}
+
 /// Which log the offsets belong to.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct LogIdentity {
@@ -69,6 +88,7 @@ pub(super) enum SectionKind {
     Progress = 3,
     Identity = 4,
     Reset = 5,
+    Position = 6,
 }
 
 /// One decoded section.
@@ -79,6 +99,7 @@ pub enum Section<'a> {
     Progress(Progress),
     Identity(LogIdentity),
     Reset(Reset),
+    Position(PositionNote),
 }
 
 impl Section<'_> {
@@ -90,6 +111,7 @@ impl Section<'_> {
             Self::Samples(samples) => Some((samples.owner.partition, samples.owner.epoch)),
             Self::Progress(progress) => Some((progress.partition, progress.epoch)),
             Self::Reset(reset) => Some((reset.partition, reset.epoch)),
+            Self::Position(note) => Some((note.partition, note.epoch)),
             Self::Identity(_) => None,
         }
     }
@@ -123,6 +145,7 @@ impl<'a> Sections<'a> {
             3 => Section::Progress(take_progress(body)?),
             4 => Section::Identity(take_identity(body)?),
             5 => Section::Reset(take_reset(body)?),
+            6 => Section::Position(take_position(body)?),
             kind => return Err(Malformed::UnknownSection { kind }),
         }))
     }
@@ -254,6 +277,19 @@ fn take_reset(mut fields: Fields<'_>) -> Result<Reset, Malformed> {
     Ok(Reset { partition, epoch, generation, from, to })
 }
 
+fn take_position(mut fields: Fields<'_>) -> Result<PositionNote, Malformed> {
+    let partition = take_partition(&mut fields)?;
+    let epoch = Epoch(fields.number("an epoch")?);
+    let position = match fields.byte()? {
+        0 => StartupPosition::Start,
+        1 => StartupPosition::End,
+        2 => StartupPosition::Timestamp { unix_ms: fields.signed()? },
+        _ => return Err(Malformed::OutOfRange { what: "the kind of a position" }),
+    };
+    end_of::<()>(fields)?;
+    Ok(PositionNote { partition, epoch, position })
+}
+
 /// Appends a section: kind, length, then `head` and `body`.
 pub(super) fn put_section(kind: SectionKind, head: &[u8], body: &[&[u8]], out: &mut Vec<u8>) {
     out.push(kind as u8);
@@ -295,4 +331,16 @@ pub(super) fn put_reset(reset: &Reset, out: &mut Vec<u8>) {
     put_varint(u64::from(reset.generation.0), out);
     put_signed(reset.from.0, out);
     put_signed(reset.to.0, out);
+}
+
+pub(super) fn put_position(note: &PositionNote, out: &mut Vec<u8>) {
+    put_partition(note.partition, note.epoch, out);
+    match note.position {
+        StartupPosition::Start => out.push(0),
+        StartupPosition::End => out.push(1),
+        StartupPosition::Timestamp { unix_ms } => {
+            out.push(2);
+            put_signed(unix_ms, out);
+        }
+    }
 }

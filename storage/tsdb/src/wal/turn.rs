@@ -6,7 +6,8 @@ use model::{PartitionId, Sample, SeriesRef, TenantId};
 
 use super::fields::{put_bytes, put_signed, put_varint};
 use super::section::{
-    Epoch, LogIdentity, Progress, Reset, SectionKind, put_identity, put_partition, put_progress, put_reset, put_section,
+    Epoch, LogIdentity, PositionNote, Progress, Reset, SectionKind, put_identity, put_partition, put_position,
+    put_progress, put_reset, put_section,
 };
 
 /// What one turn of a shard changed: definitions, samples and progress of all its partitions.
@@ -14,7 +15,7 @@ use super::section::{
 pub struct Turn {
     /// Finished sections of data.
     data: Vec<u8>,
-    /// Finished sections of progress and resets.
+    /// Finished sections of progress, resets and positions.
     marks: Vec<u8>,
     owner: Option<(TenantId, PartitionId, Epoch)>,
     columns: Columns,
@@ -86,6 +87,13 @@ impl Turn {
         self.scratch.clear();
         put_reset(reset, &mut self.scratch);
         put_section(SectionKind::Reset, &self.scratch, &[], &mut self.marks);
+    }
+
+    /// The reset before this obeyed a configured position.
+    pub fn position(&mut self, note: &PositionNote) {
+        self.scratch.clear();
+        put_position(note, &mut self.scratch);
+        put_section(SectionKind::Position, &self.scratch, &[], &mut self.marks);
     }
 
     /// Which log all offsets of this WAL belong to.

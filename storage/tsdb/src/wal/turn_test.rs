@@ -40,6 +40,8 @@ fn fill(turn: &mut Turn) {
         from: Offset(42),
         to: Offset(-1),
     });
+    let position = StartupPosition::Timestamp { unix_ms: -2 };
+    turn.position(&PositionNote { partition: PartitionId(3), epoch: Epoch(1), position });
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -76,6 +78,7 @@ fn print(payload: &[u8]) -> Result<Vec<String>, Malformed> {
             Section::Progress(progress) => lines.push(format!("{progress:?}")),
             Section::Identity(identity) => lines.push(format!("{} {}", identity.cluster_id, identity.topic_name)),
             Section::Reset(reset) => lines.push(format!("reset to {} in {}", reset.to, reset.generation.0)),
+            Section::Position(note) => lines.push(format!("{note:?}")),
         }
     }
     Ok(lines)
@@ -101,7 +104,11 @@ fn golden_bytes() {
     assert_eq!(hex(data), [&identity[..], &definitions[..], &samples[..]].concat().concat());
     assert_eq!(
         hex(marks),
-        ["030d", "030102", "50", "02", "0152", "d00f", "d4c3b2a1", "0505", "030103", "54", "01"].concat()
+        [
+            "030d", "030102", "50", "02", "0152", "d00f", "d4c3b2a1", "0505", "030103", "54", "01", "0604", "0301",
+            "02", "03"
+        ]
+        .concat()
     );
 
     let header = PartHeader { position: StreamPosition { lsn: Lsn(7), part: 0 }, part_count: 1, synced: Lsn(6) };
@@ -138,6 +145,7 @@ fn a_turn_reads_back() {
         "ab 3/1 4 -0.0@999".to_owned(),
         format!("{:?}", progress()),
         "reset to -1 in 3".to_owned(),
+        "PositionNote { partition: PartitionId(3), epoch: Epoch(1), position: Timestamp { unix_ms: -2 } }".to_owned(),
     ];
     assert_eq!(lines, expected);
 }

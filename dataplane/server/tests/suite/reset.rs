@@ -1,0 +1,106 @@
+//! `POST /wellhead/partitions/reset` on a running node: what is read again, and what is refused with nothing changed.
+
+use serde_json::{Value, json};
+
+use crate::client::{self, Answer, Series, push, push_body};
+use crate::start::Node;
+
+const FLAGS: &[&str] = &["--self-monitoring.enabled=false", "--shards=2", "--broker.partitions=3"];
+/// Enough for every partition to get some.
+const SERIES: usize = 300;
+const ROUNDS: i64 = 5;
+
+fn order(node: &Node, body: &Value) -> Answer {
+    client::request(node.http, "POST", "/wellhead/partitions/reset", &[], body.to_string().as_bytes()).unwrap()
+}
+
+/// The document of `/wellhead/status`, by partition.
+fn partitions(node: &Node) -> Vec<Value> {
+    let status = client::get(node.http, "/wellhead/status").unwrap().json();
+    status["partitions"].as_array().unwrap().clone()
+}
+
+/// One push for each round: a sample for every series.
+fn write(node: &Node, begin_ms: i64) {
+    for round in 0..ROUNDS {
+        let series: Vec<Series<'_>> = (0..SERIES)
+            .map(|at| {
+                let labels = vec![("__name__", "written".to_owned()), ("at", (at * 7919).to_string())];
+                (labels, vec![(begin_ms + round * 1000, at as f64)])
+            })
+            .collect();
+        assert_eq!(push(node.http, None, &push_body(&series)).unwrap().status, 200);
+    }
+}
+
+fn counted(node: &Node) -> i64 {
+    let data = node.query("/prometheus/api/v1/query?query=sum(count_over_time(written[1h]))");
+    data["result"][0]["value"][1].as_str().map_or(0, |count| count.parse().unwrap())
+}
+
+#[test]
+fn partitions_are_moved_through_http() {
+    let folder = tempfile::tempdir().unwrap();
+    let data_dir = folder.path().join("data");
+    let node = Node::start(&data_dir, FLAGS);
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    write(&node, now.as_millis() as i64 - 60_000);
+    let all = SERIES as i64 * ROUNDS;
+    node.wait_until("all samples are there", |node| counted(node) == all);
+    node.wait_until("all is durable", |node| {
+        partitions(node).iter().all(|one| one["durable"] == one["high_watermark"])
+    });
+    let before = partitions(&node);
+    let end = |partition: usize| before[partition]["high_watermark"].as_i64().unwrap();
+    assert!((0..3).all(|partition| end(partition) == ROUNDS), "{before:?}");
+
+    let refused = [
+        (
+            json!({ "partitions": [{ "partition": 0, "to": 0 }, { "partition": 9, "to": 0 }] }),
+            404,
+            "partition 9 is not consumed here",
+        ),
+        (
+            json!({ "partitions": [{ "partition": 1, "to": 0 }, { "partition": 0, "to": 6 }] }),
+            400,
+            "partition 0 cannot go on at offset 6: its log holds the offsets from 0 up to 5",
+        ),
+        (
+            json!({ "partitions": [{ "partition": 1, "to": 0 }, { "partition": 1, "to": 1 }] }),
+            400,
+            "partition 1 is named twice",
+        ),
+        (json!({ "partitions": [] }), 400, "the order names no partition"),
+        (json!({ "partitions": [{ "partition": 1, "at": 0 }] }), 400, "the body is not such an order"),
+    ];
+    for (body, status, sentence) in refused {
+        let answer = order(&node, &body);
+        assert_eq!(answer.status, status, "{body}");
+        let error = answer.json()["error"].as_str().unwrap().to_owned();
+        assert!(error.starts_with(sentence), "{error}");
+    }
+    assert!(partitions(&node).iter().all(|one| one["generation"] == 1), "nothing was changed");
+
+    let answer = order(&node, &json!({ "partitions": [{ "partition": 2, "to": 3 }, { "partition": 0, "to": 0 }] }));
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    let expected = json!({ "partitions": [
+        { "partition": 0, "from": 5, "to": 0, "generation": 2 },
+        { "partition": 2, "from": 5, "to": 3, "generation": 2 },
+    ] });
+    assert_eq!(answer.json(), expected);
+    node.wait_until("both are at the end again", |node| {
+        partitions(node).iter().all(|one| one["durable"] == 5 && one["committed_next"] == 5)
+    });
+    assert_eq!(node.metric("wellhead_consumer_records_total"), (3 * ROUNDS + 5 + 2) as f64);
+    assert_eq!(node.metric("wellhead_consumer_resets_total"), 2.0);
+    assert_eq!(counted(&node), all, "no sample twice");
+    let generations =
+        |node: &Node| partitions(node).iter().map(|one| one["generation"].as_i64().unwrap()).collect::<Vec<_>>();
+    assert_eq!(generations(&node), [2, 1, 2]);
+
+    // The reset is durable: a killed node knows its generation.
+    node.kill();
+    let node = Node::start(&data_dir, FLAGS);
+    assert_eq!((generations(&node), counted(&node)), (vec![2, 1, 2], all));
+    assert!(node.stop().success());
+}
