@@ -14,7 +14,8 @@ use ingest::consumer::{
     ShardOptions, StartPosition, shard_channel,
 };
 use kafka::{
-    Client, CommitStamp, CommittedOffset, Compression, KafkaOptions, ProduceRecord, Producer, ProducerOptions,
+    Client, CommitStamp, CommittedOffset, Compression, KafkaOptions, OffsetAt, OffsetFound, ProduceRecord, Producer,
+    ProducerOptions,
 };
 use model::{FingerprintKey, MatchOp, Matcher, PartitionId, Sample, ShardId, TenantId, TimeRange, encode_labels};
 use tokio::net::TcpListener;
@@ -140,6 +141,13 @@ impl Broker {
     pub async fn committed(&self, partition: i32) -> Option<CommittedOffset> {
         let group = GROUP.replace("<partition>", &partition.to_string());
         Client::new(self.kafka()).committed(&group, &[partition]).await.unwrap().remove(&partition)
+    }
+
+    pub async fn log_start(&self, partition: i32) -> i64 {
+        match Client::new(self.kafka()).offset_at(partition, OffsetAt::Start).await.unwrap() {
+            OffsetFound::At(offset) => offset,
+            OffsetFound::NoRecordThatLate => panic!("every log has a start"),
+        }
     }
 
     /// Waits until the group holds a commit of a node.
