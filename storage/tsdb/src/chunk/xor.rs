@@ -12,6 +12,7 @@
 
 use model::Sample;
 
+use super::ChunkError;
 use super::bits::{PUT_BYTES, peek, put};
 
 const COUNT_BYTES: usize = 2;
@@ -199,17 +200,6 @@ fn put_varint(bytes: &mut [u8], mut at: usize, mut value: u64) -> usize {
     put(bytes, at, value, 8)
 }
 
-/// Bytes that are not an XOR chunk.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
-pub enum ChunkError {
-    #[error("an XOR chunk of {bytes} bytes has no sample count")]
-    NoCount { bytes: usize },
-    #[error("an XOR chunk ends within sample {sample} of {count}")]
-    Truncated { sample: u16, count: u16 },
-    #[error("sample {sample} of {count} of an XOR chunk is malformed")]
-    Malformed { sample: u16, count: u16 },
-}
-
 /// Reads the samples of a chunk in order. Bytes behind the last sample are not looked at.
 #[derive(Clone, Debug)]
 pub struct XorReader<'a> {
@@ -229,7 +219,7 @@ impl<'a> XorReader<'a> {
     /// There is no room for a sample count.
     pub fn new(bytes: &'a [u8]) -> Result<Self, ChunkError> {
         let Some(count) = bytes.first_chunk::<COUNT_BYTES>() else {
-            return Err(ChunkError::NoCount { bytes: bytes.len() });
+            return Err(ChunkError::NoHeader { bytes: bytes.len() });
         };
         Ok(Self::with_count(bytes, u16::from_be_bytes(*count)))
     }
