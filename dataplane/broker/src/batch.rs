@@ -31,6 +31,8 @@ pub(crate) struct BatchHeader {
     pub base_timestamp: i64,
     pub max_timestamp: i64,
     pub producer_id: i64,
+    pub producer_epoch: i16,
+    pub base_sequence: i32,
     pub record_count: i32,
 }
 
@@ -51,6 +53,8 @@ impl BatchHeader {
             base_timestamp: i64_at(27),
             max_timestamp: i64_at(35),
             producer_id: i64_at(43),
+            producer_epoch: i16_at(51),
+            base_sequence: i32_at(53),
             record_count: i32_at(57),
         })
     }
@@ -150,15 +154,18 @@ impl RecordBatch {
         if header.attributes & (TRANSACTIONAL_BIT | CONTROL_BIT) != 0 {
             return Err(BatchRefusal::Invalid("transactional and control batches are not taken"));
         }
-        // Taking it would promise that a repeated one is found, which needs a state that this broker does not keep.
-        if header.producer_id >= 0 {
-            return Err(BatchRefusal::Invalid("batches of idempotent producers are not taken"));
+        if header.producer_id >= 0 && (header.producer_epoch < 0 || header.base_sequence < 0) {
+            return Err(BatchRefusal::Invalid("a batch of an idempotent producer needs an epoch and a sequence"));
         }
         Ok(())
     }
 
     pub fn len(&self) -> usize {
         self.bytes.len()
+    }
+
+    pub fn header(&self) -> &BatchHeader {
+        &self.header
     }
 
     pub fn is_zstd(&self) -> bool {
@@ -183,6 +190,16 @@ pub(crate) mod fixture {
 
     /// A batch of `count` records whose bytes are opaque, with a valid checksum.
     pub fn batch(count: i32, max_timestamp: i64, payload: &[u8]) -> Bytes {
+        sequenced((-1, -1, -1), count, max_timestamp, payload)
+    }
+
+    /// The same of an idempotent producer: its id, epoch and the first sequence.
+    pub fn sequenced(
+        (producer_id, epoch, sequence): (i64, i16, i32),
+        count: i32,
+        max_timestamp: i64,
+        payload: &[u8],
+    ) -> Bytes {
         let mut bytes = Vec::new();
         bytes.extend_from_slice(&0i64.to_be_bytes());
         bytes.extend_from_slice(&((HEADER_BYTES - LENGTH_PREFIX_BYTES + payload.len()) as i32).to_be_bytes());
@@ -193,9 +210,9 @@ pub(crate) mod fixture {
         bytes.extend_from_slice(&(count - 1).to_be_bytes());
         bytes.extend_from_slice(&(max_timestamp - 10).to_be_bytes());
         bytes.extend_from_slice(&max_timestamp.to_be_bytes());
-        bytes.extend_from_slice(&(-1i64).to_be_bytes());
-        bytes.extend_from_slice(&(-1i16).to_be_bytes());
-        bytes.extend_from_slice(&(-1i32).to_be_bytes());
+        bytes.extend_from_slice(&producer_id.to_be_bytes());
+        bytes.extend_from_slice(&epoch.to_be_bytes());
+        bytes.extend_from_slice(&sequence.to_be_bytes());
         bytes.extend_from_slice(&count.to_be_bytes());
         bytes.extend_from_slice(payload);
         seal(bytes)
@@ -253,8 +270,9 @@ mod tests {
         let marked = "transactional and control batches are not taken";
         sealed(|bytes| bytes[22] |= 1 << 4, Some(Invalid(marked)));
         sealed(|bytes| bytes[22] |= 1 << 5, Some(Invalid(marked)));
-        let idempotent = "batches of idempotent producers are not taken";
-        sealed(|bytes| bytes[43..51].copy_from_slice(&7i64.to_be_bytes()), Some(Invalid(idempotent)));
+        let unnumbered = "a batch of an idempotent producer needs an epoch and a sequence";
+        sealed(|bytes| bytes[43..51].copy_from_slice(&7i64.to_be_bytes()), Some(Invalid(unnumbered)));
+        sealed(|bytes| bytes[43..57].copy_from_slice(&[0; 14]), None);
     }
 
     #[test]

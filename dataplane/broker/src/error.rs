@@ -52,6 +52,12 @@ pub enum Refusal {
     PartitionsNotMore,
     #[error("there must be an assignment for each new partition")]
     PartitionAssignment,
+    #[error("the record batch is larger than the topic's max.message.bytes")]
+    MessageTooLarge,
+    #[error("the sequence does not follow the producer's last one")]
+    OutOfOrderSequence,
+    #[error("the producer has a newer epoch")]
+    OldProducerEpoch,
     #[error("no such group")]
     UnknownGroup,
     #[error("the broker has as many topics, partitions or offsets as it keeps")]

@@ -9,6 +9,7 @@ use crate::counters::BrokerCounters;
 use crate::error::Refusal;
 use crate::limits;
 use crate::log::request::{Change, CreateMode, NewTopic, Read, Request, TopicRef};
+use crate::log::topic_configs::TopicConfigs;
 
 /// Asks the log. Cheap to clone; the log ends when the last one is dropped.
 #[derive(Clone, Debug)]
@@ -63,7 +64,8 @@ impl BrokerHandle {
 
     /// Creates a topic, or finds it: an existing one keeps its number of partitions, which the answer tells.
     pub async fn create_topic(&self, name: &str, partition_count: i32) -> Result<TopicDescription, Refusal> {
-        let new = NewTopic { name: name.into(), partition_count, mode: CreateMode::Ensure };
+        let new =
+            NewTopic { name: name.into(), partition_count, configs: TopicConfigs::default(), mode: CreateMode::Ensure };
         self.ask(|answer| Request::Change(Change::CreateTopic(new, answer))).await?
     }
 

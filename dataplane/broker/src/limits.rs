@@ -23,6 +23,9 @@ pub const PARTITIONS_MAX: usize = 10_000;
 /// Length of a topic's name, Kafka's rule.
 pub const TOPIC_NAME_BYTES_MAX: usize = 249;
 
+/// Idempotent producers that a partition remembers.
+pub const PARTITION_PRODUCERS_MAX: usize = 1_000;
+
 /// Committed offsets of all groups.
 pub const GROUP_OFFSETS_MAX: usize = 200_000;
 

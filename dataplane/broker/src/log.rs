@@ -5,18 +5,22 @@
 
 mod append_file;
 mod catalog;
+mod checked_text;
 mod fetch;
 mod group_frames;
 mod group_offsets;
 mod group_turn;
 mod index;
+mod log_start;
 mod lookup;
 mod partition;
 mod positions;
+mod producers;
 pub(crate) mod request;
 mod retention;
 mod segment;
 mod space;
+pub(crate) mod topic_configs;
 mod topic_turn;
 mod topics;
 mod turn;
@@ -94,7 +98,7 @@ impl<D: Disk> BrokerLog<D> {
             place,
             topics: RefCell::new(topics),
             groups: RefCell::new(groups),
-            retention: options.retention,
+            retention: options.retention.clone(),
             waiter_count: WaiterCount::default(),
             fetch_memory: memory_permits(options.fetch_memory_bytes_max),
             counters,
@@ -164,6 +168,10 @@ impl<D: Disk> Log<D> {
             // Nobody is hurt by an answer that nobody awaits any more, here and below.
             Read::Describe(filter, answer) => drop(answer.send(self.describe(filter))),
             Read::Committed(queries, answer) => drop(answer.send(self.committed(queries))),
+            Read::Configs(topic, answer) => {
+                let found = self.topics.borrow().find(&topic);
+                let _ = answer.send(found.map(|topic| topic.configs.get()));
+            }
             Read::Groups(answer) => drop(answer.send(self.groups.borrow().all())),
             Read::Group(name, answer) => drop(answer.send(self.groups.borrow().find(&name))),
             Read::Marks(answer) => drop(answer.send(self.marks())),

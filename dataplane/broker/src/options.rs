@@ -1,5 +1,6 @@
 //! What can be chosen when the broker starts.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::limits;
@@ -38,7 +39,7 @@ pub enum AutoCreate {
 }
 
 /// Deletes whole segments, oldest first.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Retention {
     /// Deletes segments whose newest record is older; `None` keeps.
     pub age: Option<Duration>,
@@ -48,10 +49,12 @@ pub struct Retention {
 }
 
 /// What retention never passes.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub enum RetentionFloor {
     /// The mark given by [`crate::BrokerHandle::set_retention_floor`]; all is kept until one was given.
     Given,
+    /// The same for the topic of this name; nothing for others.
+    GivenFor(Arc<str>),
     /// Nothing: for topics that nobody of ours consumes.
     Free,
 }

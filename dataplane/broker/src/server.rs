@@ -3,7 +3,9 @@
 mod admin;
 mod api;
 mod cluster;
+mod configs;
 mod connection;
+mod delete_records;
 mod errors;
 mod fetch;
 mod frame;
@@ -13,6 +15,7 @@ mod list_offsets;
 mod metadata;
 mod partitions;
 mod produce;
+mod producer_ids;
 mod records;
 mod shape;
 mod shapes;

@@ -6,7 +6,10 @@ use disk::{SimDisk, Unsynced};
 use futures_lite::future::block_on;
 
 use super::log_fixture::{batch, commit, committed, options, produce, topic, with_log};
-use super::request::{Change, CreateMode, DeleteOffsets, MorePartitions, Read, Request};
+use super::request::{
+    AlterConfigs, Change, CreateMode, DeleteBefore, DeleteOffsets, DeleteRecords, MorePartitions, Read, Request,
+};
+use super::topic_configs::TopicSetting;
 use crate::error::Refusal;
 use crate::handle::BrokerHandle;
 
@@ -22,6 +25,25 @@ async fn delete_group(handle: &BrokerHandle, group: &str) -> Result<(), Refusal>
 async fn delete_offset(handle: &BrokerHandle, group: &str) -> Result<(), Refusal> {
     let wanted = DeleteOffsets { group: group.into(), partitions: vec![(topic("a"), 0)] };
     handle.ask(|answer| Request::Change(Change::DeleteOffsets(wanted, answer))).await??[0]
+}
+
+async fn alter(handle: &BrokerHandle, retention_ms: i64) -> Result<(), Refusal> {
+    let changes = vec![(TopicSetting::RetentionMs, Some(retention_ms))];
+    let wanted = AlterConfigs { topic: topic("a"), changes, mode: CreateMode::Create };
+    handle.ask(|answer| Request::Change(Change::AlterConfigs(wanted, answer))).await?
+}
+
+async fn delete_records(handle: &BrokerHandle, offset: i64) -> Result<(), Refusal> {
+    let before = DeleteBefore::Offset(offset);
+    let wanted = DeleteRecords { topic: topic("a"), partition: 0, before };
+    handle.ask(|answer| Request::Change(Change::DeleteRecords(wanted, answer))).await?.map(drop)
+}
+
+async fn produce_many(handle: &BrokerHandle) -> Result<(), Refusal> {
+    for _ in 0..8 {
+        produce(handle, "a", 0, batch(5, 1, 1_000)).await?;
+    }
+    Ok(())
 }
 
 async fn groups(handle: &BrokerHandle) -> Vec<String> {
@@ -43,6 +65,8 @@ struct Seen {
     partition_count: i32,
     groups: Vec<String>,
     offset: Option<i64>,
+    start_offset: i64,
+    retention_ms: Option<i64>,
 }
 
 const STEPS: &[Step] = &[
@@ -71,20 +95,28 @@ const STEPS: &[Step] = &[
         is_done: &|seen| !seen.groups.contains(&"bare".to_owned()),
     },
     Step { act: &|handle| Box::pin(commit(handle, "kept", "a", 6)), is_done: &|seen| seen.offset == Some(6) },
+    Step { act: &|handle| Box::pin(alter(handle, 60_000)), is_done: &|seen| seen.retention_ms.is_some() },
+    Step { act: &|handle| Box::pin(alter(handle, 7)), is_done: &|seen| seen.retention_ms == Some(7) },
+    Step { act: &|handle| Box::pin(produce_many(handle)), is_done: &|_| true },
+    Step { act: &|handle| Box::pin(delete_records(handle, 3)), is_done: &|seen| seen.start_offset >= 3 },
+    Step { act: &|handle| Box::pin(delete_records(handle, 33)), is_done: &|seen| seen.start_offset >= 33 },
 ];
 
 async fn see(handle: &BrokerHandle) -> Seen {
     let offsets = handle.offsets().await.unwrap();
     let partition_count = offsets.first().map_or(0, |(_, partitions)| partitions.len() as i32);
     let offset = if partition_count == 0 { None } else { committed(handle, "kept", "a").await };
-    Seen { partition_count, groups: groups(handle).await, offset }
+    let start_offset = offsets.first().map_or(0, |(_, partitions)| partitions[0].start);
+    let configs = handle.ask(|answer| Request::Read(Read::Configs(topic("a"), answer))).await.unwrap();
+    let retention_ms = configs.ok().and_then(|configs| configs.get(TopicSetting::RetentionMs));
+    Seen { partition_count, groups: groups(handle).await, offset, start_offset, retention_ms }
 }
 
 #[test]
 fn what_operators_change_survives_every_crash() {
     block_on(async {
         let mut finished = 0;
-        for operations in 0..200 {
+        for operations in 0..300 {
             let disk = SimDisk::new(operations);
             disk.cut_power_after(operations);
             let done = Cell::new(0);
@@ -114,6 +146,7 @@ fn what_operators_change_survives_every_crash() {
                         assert!((step.is_done)(&seen), "{context}: step {place}, {seen:?}");
                     }
                     assert!([0, 1, 3, 4].contains(&seen.partition_count), "{context}: {seen:?}");
+                    assert!([0, 3, 33].contains(&seen.start_offset), "{context}: {seen:?}");
                     // It goes on from there.
                     handle.create_topic("a", 1).await.unwrap();
                     assert_eq!(grow(&handle, 6).await, Ok(()), "{context}");
@@ -124,6 +157,6 @@ fn what_operators_change_survives_every_crash() {
                 ended.unwrap_or_else(|error| panic!("{context}: {error}"));
             }
         }
-        assert!((20..180).contains(&finished), "{finished} lives came to their end");
+        assert!((20..280).contains(&finished), "{finished} lives came to their end");
     });
 }

@@ -1,109 +1,90 @@
-//! The file that names the cluster and its topics: a few lines of text with a checksum, replaced as a whole.
+//! The file that names the cluster and its topics: lines of checked text.
 //!
 //! ```text
 //! wellhead broker catalog
-//! format 1
+//! format 2
 //! writer wellhead 0.1.0
 //! cluster 0a8a4b5e-...
-//! topic 6f1c9a54-... 8 ingest
+//! producer-ids 1000
+//! topic 6f1c9a54-... 8 ingest retention.ms=3600000
 //! crc32c 1f2e3d4c
 //! ```
+//!
+//! Format 1 had neither producer ids nor settings of topics.
 
 use std::path::Path;
 use std::sync::Arc;
 
-use disk::{Access, Disk, DiskError, DiskErrorKind, DiskFile, OpenMode};
+use disk::{Disk, DiskError};
 use uuid::Uuid;
 
+use super::checked_text::CheckedText;
+use super::topic_configs::TopicConfigs;
 use crate::error::BrokerError;
 use crate::handle::TopicDescription;
 use crate::limits::{PARTITIONS_MAX, TOPIC_NAME_BYTES_MAX, TOPICS_MAX};
 
-const TITLE: &str = "wellhead broker catalog";
-const FORMAT: u32 = 1;
-const NAME: &str = "catalog";
-const NEW_NAME: &str = "catalog.new";
-/// 1,000 topics with the longest names are 300 KB.
-const FILE_BYTES_MAX: usize = 1 << 20;
+const FILE: CheckedText = CheckedText { name: "catalog", title: "wellhead broker catalog", format: 2 };
 
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Catalog {
     pub cluster: Uuid,
-    pub topics: Vec<TopicDescription>,
+    /// All ids below may have been given to producers.
+    pub producer_ids_end: i64,
+    pub topics: Vec<CatalogTopic>,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct CatalogTopic {
+    pub description: TopicDescription,
+    pub configs: TopicConfigs,
 }
 
 impl Catalog {
     /// Replaces the file, durably: after a crash it is the old or the new one.
     pub async fn save<D: Disk>(&self, disk: &D, dir: &Path) -> Result<(), DiskError> {
-        let new = dir.join(NEW_NAME);
-        match disk.remove(&new).await {
-            Err(error) if error.kind != DiskErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-        let file = disk.open(&new, OpenMode::CreateNew, Access::Buffered).await?;
-        file.write_at(0, self.encode().as_bytes()).await?;
-        file.sync().await?;
-        disk.rename(&new, &dir.join(NAME)).await?;
-        disk.sync_dir(dir).await
+        FILE.save(disk, dir, &self.lines()).await
     }
 
     /// `None`: there is no such file yet.
     pub async fn load<D: Disk>(disk: &D, dir: &Path) -> Result<Option<Self>, BrokerError> {
-        let path = dir.join(NAME);
-        let file = match disk.open(&path, OpenMode::Read, Access::Buffered).await {
-            Err(error) if error.kind == DiskErrorKind::NotFound => return Ok(None),
-            opened => opened?,
-        };
-        let bytes = file.read_at(0, FILE_BYTES_MAX).await?;
-        let lines = checked_lines(&path, &bytes)?;
-        Self::parse(&lines).map(Some).ok_or_else(|| BrokerError::damaged(&path, 0, "a line of it cannot be read"))
+        let Some(lines) = FILE.load(disk, dir).await? else { return Ok(None) };
+        let lines: Vec<&str> = lines.lines().collect();
+        let damaged = || BrokerError::damaged(&dir.join(FILE.name), 0, "a line of it cannot be read");
+        Self::parse(&lines).map(Some).ok_or_else(damaged)
     }
 
-    fn encode(&self) -> String {
-        let mut text = format!("{TITLE}\nformat {FORMAT}\nwriter wellhead {}\n", env!("CARGO_PKG_VERSION"));
-        text += &format!("cluster {}\n", self.cluster);
-        for topic in &self.topics {
-            text += &format!("topic {} {} {}\n", topic.id, topic.partition_count, topic.name);
+    fn lines(&self) -> String {
+        let mut text = format!("cluster {}\nproducer-ids {}\n", self.cluster, self.producer_ids_end);
+        for CatalogTopic { description: topic, configs } in &self.topics {
+            text += &format!("topic {} {} {}{}\n", topic.id, topic.partition_count, topic.name, configs.encode());
         }
-        let crc = crc32c::crc32c(text.as_bytes());
-        text + &format!("crc32c {crc:08x}\n")
+        text
     }
 
-    /// The lines after `writer`.
     fn parse(lines: &[&str]) -> Option<Self> {
-        let (cluster, topics) = lines.split_first()?;
+        let (cluster, rest) = lines.split_first()?;
         let cluster = Uuid::parse_str(cluster.strip_prefix("cluster ")?).ok()?;
-        let topic = |line: &&str| {
-            let mut words = line.strip_prefix("topic ")?.splitn(3, ' ');
-            let id = Uuid::parse_str(words.next()?).ok()?;
-            let partition_count: i32 = words.next()?.parse().ok()?;
-            let name: Arc<str> = words.next()?.into();
-            let is_valid = is_topic_name(&name) && (1..=PARTITIONS_MAX as i32).contains(&partition_count);
-            is_valid.then_some(TopicDescription { name, id, partition_count })
+        let ids = rest.first().and_then(|line| line.strip_prefix("producer-ids "));
+        let (producer_ids_end, topics) = match ids {
+            Some(end) => (end.parse().ok().filter(|end| *end >= 0)?, &rest[1..]),
+            None => (0, rest),
         };
-        let topics: Vec<_> = topics.iter().map(topic).collect::<Option<_>>()?;
-        (topics.len() <= TOPICS_MAX).then_some(Self { cluster, topics })
+        let topics: Vec<_> = topics.iter().map(|line| CatalogTopic::parse(line)).collect::<Option<_>>()?;
+        (topics.len() <= TOPICS_MAX).then_some(Self { cluster, producer_ids_end, topics })
     }
 }
 
-fn checked_lines<'a>(path: &Path, bytes: &'a [u8]) -> Result<Vec<&'a str>, BrokerError> {
-    let damaged = |what: &str| BrokerError::damaged(path, 0, what);
-    let text = std::str::from_utf8(bytes).map_err(|_| damaged("it is not text"))?;
-    let mut lines = text.lines();
-    if lines.next() != Some(TITLE) {
-        return Err(damaged("it is not the catalog of a broker"));
+impl CatalogTopic {
+    fn parse(line: &str) -> Option<Self> {
+        let mut words = line.strip_prefix("topic ")?.split(' ');
+        let id = Uuid::parse_str(words.next()?).ok()?;
+        let partition_count: i32 = words.next()?.parse().ok()?;
+        let name: Arc<str> = words.next()?.into();
+        let is_valid = is_topic_name(&name) && (1..=PARTITIONS_MAX as i32).contains(&partition_count);
+        let configs = TopicConfigs::decode(words)?;
+        is_valid.then_some(Self { description: TopicDescription { name, id, partition_count }, configs })
     }
-    let format = lines.next().and_then(|line| line.strip_prefix("format ")?.parse::<u32>().ok());
-    let found = format.ok_or_else(|| damaged("its format is missing"))?;
-    if found > FORMAT {
-        return Err(BrokerError::TooNew { path: path.to_owned(), found, known: FORMAT });
-    }
-    let body = text.trim_end_matches('\n').rfind('\n').map_or("", |end| &text[..=end]);
-    let crc = text[body.len()..].trim_end().strip_prefix("crc32c ").and_then(|hex| u32::from_str_radix(hex, 16).ok());
-    if crc != Some(crc32c::crc32c(body.as_bytes())) {
-        return Err(damaged("its checksum is wrong"));
-    }
-    Ok(body.lines().skip(3).collect())
 }
 
 /// Kafka's rule for names.
@@ -114,14 +95,35 @@ pub(super) fn is_topic_name(name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use disk::SimDisk;
+    use disk::{Access, DiskFile, OpenMode, SimDisk};
     use futures_lite::future::block_on;
 
     use super::*;
+    use crate::log::topic_configs::TopicSetting;
 
     fn catalog(names: &[&str]) -> Catalog {
-        let topic = |name: &&str| TopicDescription { name: (*name).into(), id: Uuid::new_v4(), partition_count: 3 };
-        Catalog { cluster: Uuid::new_v4(), topics: names.iter().map(topic).collect() }
+        let mut configs = TopicConfigs::default();
+        configs.set(TopicSetting::RetentionMs, Some(-1));
+        configs.set(TopicSetting::MaxMessageBytes, Some(1_000));
+        let topic = |name: &&str| {
+            let description = TopicDescription { name: (*name).into(), id: Uuid::new_v4(), partition_count: 3 };
+            CatalogTopic { description, configs }
+        };
+        Catalog { cluster: Uuid::new_v4(), producer_ids_end: 7_000, topics: names.iter().map(topic).collect() }
+    }
+
+    #[test]
+    fn what_the_first_format_says_is_read() {
+        let cluster = Uuid::from_u128(7);
+        let id = Uuid::from_u128(9);
+        let lines = [format!("cluster {cluster}"), format!("topic {id} 3 measured")];
+        let description = TopicDescription { name: "measured".into(), id, partition_count: 3 };
+        let topics = vec![CatalogTopic { description, configs: TopicConfigs::default() }];
+        let expected = Catalog { cluster, producer_ids_end: 0, topics };
+        assert_eq!(Catalog::parse(&lines.each_ref().map(|line| line.as_str())), Some(expected));
+        for line in ["topic x 3 a", "topic 9 0 a", "retention.ms=5", "producer-ids -1", "producer-ids x"] {
+            assert_eq!(Catalog::parse(&[&lines[0], line]), None, "{line}");
+        }
     }
 
     #[test]
@@ -149,7 +151,7 @@ mod tests {
     #[test]
     fn a_changed_byte_is_noticed() {
         block_on(async {
-            let text = catalog(&["a", "b"]).encode();
+            let text = FILE.encode(&catalog(&["a", "b"]).lines());
             for at in 0..text.len() - 1 {
                 let disk = SimDisk::new(1);
                 let mut bytes = text.clone().into_bytes();

@@ -13,6 +13,8 @@ use crate::batch::BatchHeader;
 const ENTRY_INTERVAL_BYTES: u64 = 256 << 10;
 const MAGIC: &[u8; 8] = b"WLHDBIDX";
 const FORMAT: u32 = 1;
+/// The same, of a segment with batches of idempotent producers.
+const FORMAT_WITH_PRODUCERS: u32 = 2;
 /// Magic, format, count, then five numbers.
 const FIXED_BYTES: usize = 8 + 4 + 4 + 5 * 8;
 const ENTRY_BYTES: usize = 3 * 8;
@@ -40,6 +42,8 @@ pub(super) struct SegmentIndex {
     pub max_timestamp: i64,
     /// Base offset of the first batch that has `max_timestamp`.
     pub max_timestamp_offset: i64,
+    /// Whether a batch is an idempotent producer's.
+    pub has_producers: bool,
 }
 
 impl SegmentIndex {
@@ -50,6 +54,7 @@ impl SegmentIndex {
             end_offset: base_offset,
             max_timestamp: i64::MIN,
             max_timestamp_offset: base_offset,
+            has_producers: false,
         }
     }
 
@@ -68,6 +73,7 @@ impl SegmentIndex {
             self.max_timestamp = header.max_timestamp;
             self.max_timestamp_offset = header.base_offset;
         }
+        self.has_producers |= header.producer_id >= 0;
         self.end += header.bytes as u64;
         self.end_offset = header.next_offset();
     }
@@ -90,7 +96,8 @@ impl SegmentIndex {
     pub fn encode(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(FIXED_BYTES + self.entries.len() * ENTRY_BYTES + 4);
         bytes.extend_from_slice(MAGIC);
-        bytes.extend_from_slice(&FORMAT.to_le_bytes());
+        let format = if self.has_producers { FORMAT_WITH_PRODUCERS } else { FORMAT };
+        bytes.extend_from_slice(&format.to_le_bytes());
         bytes.extend_from_slice(&(self.entries.len() as u32).to_le_bytes());
         let first = self.entries.first().map_or(self.end_offset, |entry| entry.offset);
         for number in [first, self.end.cast_signed(), self.end_offset, self.max_timestamp, self.max_timestamp_offset] {
@@ -115,7 +122,10 @@ impl SegmentIndex {
         let number = |at: usize| i64::from_le_bytes(*body[at..].first_chunk().expect("the length was checked"));
         let format = u32::from_le_bytes(*body[8..].first_chunk()?);
         let rest = &body[FIXED_BYTES..];
-        if format != FORMAT || number(16) != base_offset || !rest.len().is_multiple_of(ENTRY_BYTES) {
+        if !matches!(format, FORMAT | FORMAT_WITH_PRODUCERS)
+            || number(16) != base_offset
+            || !rest.len().is_multiple_of(ENTRY_BYTES)
+        {
             return None;
         }
         let entry = |bytes: &[u8]| {
@@ -128,6 +138,7 @@ impl SegmentIndex {
             end_offset: number(32),
             max_timestamp: number(40),
             max_timestamp_offset: number(48),
+            has_producers: format == FORMAT_WITH_PRODUCERS,
         })
     }
 

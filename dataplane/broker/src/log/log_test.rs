@@ -15,6 +15,7 @@ use super::request::{
     Change, CreateMode, FetchPartition, NewTopic, OffsetAnswer, OffsetAt, OffsetQuery, ProduceBatch, ProduceRequest,
     Read, Request, TopicRef,
 };
+use super::topic_configs::TopicConfigs;
 use crate::batch::{BatchHeader, RecordBatch};
 use crate::error::{BrokerError, Refusal};
 use crate::handle::channel;
@@ -174,7 +175,12 @@ fn refusals_name_what_is_wrong() {
         let (ended, _) = with_log(&disk, &options(), async |handle| {
             let id = handle.create_topic("a", 1).await.unwrap().id;
             assert_eq!(handle.create_topic("a", 5).await.unwrap().partition_count, 1);
-            let new = NewTopic { name: "a".into(), partition_count: 1, mode: CreateMode::Create };
+            let new = NewTopic {
+                name: "a".into(),
+                partition_count: 1,
+                configs: TopicConfigs::default(),
+                mode: CreateMode::Create,
+            };
             let ask = |answer| Request::Change(Change::CreateTopic(new, answer));
             assert_eq!(handle.ask(ask).await.unwrap(), Err(Refusal::TopicExists));
             assert_eq!(handle.create_topic("a/b", 1).await, Err(Refusal::TopicName));

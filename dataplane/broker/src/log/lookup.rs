@@ -1,6 +1,6 @@
 //! Looking up offsets: begin, end, by time; and what groups committed.
 
-use std::rc::Rc;
+use std::cell::Cell;
 use std::sync::Arc;
 
 use disk::Disk;
@@ -9,7 +9,7 @@ use super::Log;
 use super::fetch::{ReadError, check_leader_epoch};
 use super::partition::Partition;
 use super::request::{CommittedQuery, CommittedTopic, OffsetAnswer, OffsetAt, OffsetQuery, TopicRef};
-use super::segment::Segment;
+use crate::batch::BatchHeader;
 use crate::error::{BrokerError, Refusal};
 use crate::handle::permits_of;
 
@@ -32,27 +32,56 @@ impl<D: Disk> Log<D> {
             OffsetAt::Start => Ok(OffsetAnswer::Offset(partition.start_offset())),
             OffsetAt::End => Ok(OffsetAnswer::Offset(partition.high_watermark())),
             OffsetAt::Timestamp(timestamp) => self.batch_at(&partition, timestamp).await,
-            OffsetAt::MaxTimestamp => {
-                let newest = partition.segments().iter().map(|segment| segment.index().max_timestamp).max();
-                match newest {
-                    Some(timestamp) if timestamp > i64::MIN => self.batch_at(&partition, timestamp).await,
-                    _ => Ok(OffsetAnswer::Nothing),
-                }
-            }
+            OffsetAt::MaxTimestamp => match self.newest_timestamp(&partition).await? {
+                i64::MIN => Ok(OffsetAnswer::Nothing),
+                timestamp => self.batch_at(&partition, timestamp).await,
+            },
         }
+    }
+
+    /// `i64::MIN`: there is no record.
+    async fn newest_timestamp(&self, partition: &Partition<D>) -> Result<i64, ReadError> {
+        let start_offset = partition.start_offset();
+        let newest = Cell::new(i64::MIN);
+        for segment in partition.segments().iter().filter(|segment| segment.index().end_offset > start_offset) {
+            let index = segment.index().clone();
+            if segment.base_offset >= start_offset {
+                newest.set(newest.get().max(index.max_timestamp));
+                continue;
+            }
+            // What its index knows may be of records that were deleted.
+            let see = |header: &BatchHeader| {
+                let is_there = header.next_offset() > start_offset;
+                newest.set(newest.get().max(if is_there { header.max_timestamp } else { i64::MIN }));
+                false
+            };
+            segment.find(&self.place.disk, index.floor_of_offset(start_offset), see).await?;
+        }
+        Ok(newest.get())
     }
 
     /// The first batch with a record that is not before `timestamp`.
     async fn batch_at(&self, partition: &Partition<D>, timestamp: i64) -> Result<OffsetAnswer, ReadError> {
-        let is_late =
-            |segment: &Rc<Segment<D>>| segment.index().max_timestamp >= timestamp && !segment.index().is_empty();
-        let Some(segment) = partition.segments().into_iter().find(is_late) else { return Ok(OffsetAnswer::Nothing) };
-        let from = segment.index().floor_of_timestamp(timestamp);
-        let found = segment.find(&self.place.disk, from, |header| header.max_timestamp >= timestamp).await?;
-        let Some((position, header)) = found else { return Err(Refusal::Damaged.into()) };
-        let permit = Arc::clone(&self.fetch_memory).acquire_many_owned(permits_of(header.bytes)).await.ok();
-        let (batch, _) = segment.read(&self.place.disk, header.base_offset, position, header.bytes).await?;
-        Ok(OffsetAnswer::InBatch { batch, permit })
+        let start_offset = partition.start_offset();
+        for segment in partition.segments() {
+            let index = segment.index().clone();
+            if index.is_empty() || index.max_timestamp < timestamp || index.end_offset <= start_offset {
+                continue;
+            }
+            let from = index.floor_of_timestamp(timestamp).max(index.floor_of_offset(start_offset));
+            let is_it = |header: &BatchHeader| header.max_timestamp >= timestamp && header.next_offset() > start_offset;
+            let Some((position, header)) = segment.find(&self.place.disk, from, is_it).await? else {
+                // Of the oldest segment those records may be deleted; of another its index says that they are there.
+                if segment.base_offset >= start_offset {
+                    return Err(Refusal::Damaged.into());
+                }
+                continue;
+            };
+            let permit = Arc::clone(&self.fetch_memory).acquire_many_owned(permits_of(header.bytes)).await.ok();
+            let (batch, _) = segment.read(&self.place.disk, header.base_offset, position, header.bytes).await?;
+            return Ok(OffsetAnswer::InBatch { batch, start_offset, permit });
+        }
+        Ok(OffsetAnswer::Nothing)
     }
 
     pub(super) fn committed(&self, queries: Vec<CommittedQuery>) -> Vec<Vec<CommittedTopic>> {

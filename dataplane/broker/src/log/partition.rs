@@ -10,8 +10,10 @@ use std::rc::Rc;
 use disk::{Disk, DiskError, DiskErrorKind};
 use uuid::Uuid;
 
+use super::log_start;
 use super::positions::Positions;
-use super::segment::{LastSegment, Segment, base_offset_of, identity, segment_path};
+use super::producers::{Before, Producers, Verdict};
+use super::segment::{LastSegment, Segment, base_offset_of, identity, producers_path, segment_path};
 use super::space::Space;
 use super::waiters::Waiter;
 use crate::batch::{BatchHeader, RecordBatch};
@@ -29,6 +31,9 @@ pub(super) struct Partition<D: Disk> {
     segments: RefCell<VecDeque<Rc<Segment<D>>>>,
     pub positions: Positions,
     pub waiters: RefCell<Vec<Rc<Waiter>>>,
+    /// Records before it were deleted.
+    begin: Cell<i64>,
+    producers: RefCell<Producers>,
     /// Retention does not pass it; `None` until it was told.
     pub retention_floor: Cell<Option<i64>>,
 }
@@ -61,6 +66,8 @@ impl<D: Disk> Partition<D> {
             segments: RefCell::new(segments),
             positions: Positions::default(),
             waiters: RefCell::default(),
+            begin: Cell::new(0),
+            producers: RefCell::default(),
             retention_floor: Cell::new(None),
         }
     }
@@ -75,12 +82,14 @@ impl<D: Disk> Partition<D> {
         space: &Space,
     ) -> Result<Self, BrokerError> {
         let mut base_offsets = list_segments(disk, &dir).await?;
-        let last = loop {
+        let (last, producers) = loop {
             let Some(base_offset) = base_offsets.pop() else {
                 return Err(BrokerError::damaged(&dir, 0, "the folder of a partition has no segment"));
             };
-            match Segment::open_last(disk, &dir, identity(topic, number, base_offset), space).await? {
-                LastSegment::Segment(segment) => break segment,
+            let mut producers = Producers::load(disk, &producers_path(&dir, base_offset), base_offset).await?;
+            let each = |header: &BatchHeader| drop(producers.as_mut().map(|producers| producers.push(header)));
+            match Segment::open_last(disk, &dir, identity(topic, number, base_offset), space, each).await? {
+                LastSegment::Segment(segment) => break (segment, producers),
                 LastSegment::Unfinished => {
                     disk.remove(&segment_path(&dir, base_offset)).await?;
                     disk.sync_dir(&dir).await?;
@@ -94,12 +103,54 @@ impl<D: Disk> Partition<D> {
             let segment = Segment::open_sealed(disk, &dir, identity, end_offset, space).await?;
             segments.push_front(Rc::new(segment));
         }
-        Ok(Self::new(dir, topic, number, segment_bytes_max, segments))
+        let begin = log_start::load(disk, &dir).await?;
+        let partition = Self::new(dir, topic, number, segment_bytes_max, segments);
+        if begin > partition.high_watermark() {
+            let what = format!("it begins with {begin}, and its last segment ends at {}", partition.high_watermark());
+            return Err(BrokerError::damaged(&partition.dir, 0, what));
+        }
+        partition.begin.set(begin);
+        match producers {
+            Some(producers) => *partition.producers.borrow_mut() = producers,
+            None if partition.segments().iter().any(|it| it.index().has_producers) => {
+                partition.find_producers(disk).await?;
+            }
+            None => {}
+        }
+        Ok(partition)
+    }
+
+    /// Reads what is known of producers from all segments, and keeps a copy.
+    async fn find_producers(&self, disk: &D) -> Result<(), BrokerError> {
+        let mut producers = Producers::default();
+        for segment in self.segments() {
+            if Rc::ptr_eq(&segment, &self.live_segment()) {
+                producers.save(disk, &producers_path(&self.dir, segment.base_offset), segment.base_offset).await?;
+            }
+            match segment.each_header(disk, |header| drop(producers.push(header))).await {
+                // Who reads it will be told; the producers of a damaged segment are forgotten from there on.
+                Err(error @ BrokerError::Damaged { .. }) => tracing::error!(%error, "producers are not all known"),
+                read => read?,
+            }
+        }
+        *self.producers.borrow_mut() = producers;
+        Ok(())
     }
 
     /// The first offset that is still there.
     pub fn start_offset(&self) -> i64 {
-        self.segments.borrow()[0].base_offset
+        self.segments.borrow()[0].base_offset.max(self.begin.get())
+    }
+
+    /// Begins with `offset` from now on, durably. `false`: there is no room, and nothing changed.
+    pub async fn begin_at(&self, disk: &D, offset: i64) -> Result<bool, DiskError> {
+        assert!(offset <= self.high_watermark(), "only what is there is deleted");
+        match log_start::save(disk, &self.dir, offset).await {
+            Err(error) if error.kind == DiskErrorKind::NoSpace => return Ok(false),
+            saved => saved?,
+        }
+        self.begin.set(offset);
+        Ok(true)
     }
 
     /// The offset after the last synced record: nothing beyond is given out.
@@ -152,8 +203,11 @@ impl<D: Disk> Partition<D> {
         counters: &BrokerCounters,
         batches: &[&RecordBatch],
     ) -> Result<Vec<Appended>, BrokerError> {
-        let mut run = Run::new(self.live_segment(), batches.len());
+        let mut run = Run::new(self.live_segment(), &self.producers, batches.len());
         for (place, batch) in batches.iter().enumerate() {
+            if !run.is_new(place, batch) {
+                continue;
+            }
             if run.is_over(batch.len(), self.segment_bytes_max) {
                 run.write().await?;
                 run.sync(counters).await?;
@@ -179,6 +233,10 @@ impl<D: Disk> Partition<D> {
         let base_offset = old.index().end_offset;
         assert!(base_offset > old.base_offset, "an empty segment is not rolled");
         let identity = identity(self.topic, self.number, base_offset);
+        let producers = self.producers.borrow().clone();
+        if !producers.is_empty() {
+            producers.save(disk, &producers_path(&self.dir, base_offset), base_offset).await?;
+        }
         let new = match Segment::create(disk, &self.dir, identity).await {
             Err(error) if error.kind == DiskErrorKind::NoSpace => {
                 remove_if_there(disk, &segment_path(&self.dir, base_offset)).await?;
@@ -187,6 +245,9 @@ impl<D: Disk> Partition<D> {
             created => created?,
         };
         space.count(new.live_file().allocated());
+        if !producers.is_empty() {
+            remove_if_there(disk, &producers_path(&self.dir, old.base_offset)).await?;
+        }
         // The new one is in the row before the old one is sealed: a reader in between sees no gap.
         self.segments.borrow_mut().push_back(Rc::new(new));
         old.seal(disk, space).await
@@ -227,22 +288,43 @@ impl<D: Disk> Partition<D> {
 }
 
 /// The work of one turn on one partition.
-struct Run<D: Disk> {
+struct Run<'a, D: Disk> {
     segment: Rc<Segment<D>>,
+    producers: &'a RefCell<Producers>,
     next_offset: i64,
     buffer: Vec<u8>,
     /// In the buffer, with their places in `outcomes`.
-    buffered: Vec<(usize, BatchHeader)>,
+    buffered: Vec<(usize, BatchHeader, Option<Before>)>,
+    /// Repetitions of what is in the buffer.
+    repeated: Vec<(usize, i64)>,
     /// In the file, not synced.
     written: Vec<BatchHeader>,
     outcomes: Vec<Appended>,
 }
 
-impl<D: Disk> Run<D> {
-    fn new(segment: Rc<Segment<D>>, batch_count: usize) -> Self {
+impl<'a, D: Disk> Run<'a, D> {
+    fn new(segment: Rc<Segment<D>>, producers: &'a RefCell<Producers>, batch_count: usize) -> Self {
         let next_offset = segment.index().end_offset;
         let outcomes = vec![Err(Refusal::Stopping); batch_count];
-        Self { segment, next_offset, buffer: Vec::new(), buffered: Vec::new(), written: Vec::new(), outcomes }
+        let (buffer, buffered, repeated, written) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        Self { segment, producers, next_offset, buffer, buffered, repeated, written, outcomes }
+    }
+
+    /// Whether a batch is to be appended; if not, its outcome is known or will be with the buffer's.
+    fn is_new(&mut self, place: usize, batch: &RecordBatch) -> bool {
+        match self.producers.borrow().check(batch.header()) {
+            Ok(Verdict::Append) => return true,
+            Ok(Verdict::Repeated(base_offset)) => {
+                let is_buffered = self.buffered.first().is_some_and(|(_, first, _)| base_offset >= first.base_offset);
+                if is_buffered {
+                    self.repeated.push((place, base_offset));
+                } else {
+                    self.outcomes[place] = Ok(base_offset);
+                }
+            }
+            Err(refusal) => self.outcomes[place] = Err(refusal),
+        }
+        false
     }
 
     fn end(&self) -> u64 {
@@ -262,7 +344,8 @@ impl<D: Disk> Run<D> {
         }
         let header = batch.store(self.next_offset, &mut self.buffer);
         self.next_offset = header.next_offset();
-        self.buffered.push((place, header));
+        let before = self.producers.borrow_mut().push(&header);
+        self.buffered.push((place, header, before));
         if self.buffer.len() >= WRITE_BYTES {
             self.write().await?;
         }
@@ -275,17 +358,20 @@ impl<D: Disk> Run<D> {
         }
         match self.segment.live_file().append(&self.buffer).await {
             Ok(()) => {
-                for (place, header) in self.buffered.drain(..) {
+                for (place, header, _) in self.buffered.drain(..) {
                     self.outcomes[place] = Ok(header.base_offset);
                     self.written.push(header);
                 }
+                self.repeated.drain(..).for_each(|(place, base_offset)| self.outcomes[place] = Ok(base_offset));
             }
             // Some file systems find out only now. The next write goes to the same place, so nothing of this one stays.
             Err(error) if error.kind == DiskErrorKind::NoSpace => {
                 self.next_offset = self.buffered[0].1.base_offset;
-                for (place, _) in self.buffered.drain(..) {
+                for (place, _, before) in self.buffered.drain(..).rev() {
                     self.outcomes[place] = Err(Refusal::NoSpace);
+                    before.into_iter().for_each(|before| self.producers.borrow_mut().undo(before));
                 }
+                self.repeated.drain(..).for_each(|(place, _)| self.outcomes[place] = Err(Refusal::NoSpace));
             }
             Err(error) => return Err(error),
         }
@@ -309,14 +395,13 @@ impl<D: Disk> Run<D> {
     }
 }
 
-/// Base offsets of the segments in a folder, in order; index files without a segment are removed.
+/// Base offsets of the segments in a folder, in order; files that belong to one that is gone are removed.
 async fn list_segments<D: Disk>(disk: &D, dir: &Path) -> Result<Vec<i64>, DiskError> {
     let entries = disk.list(dir).await?;
     let base_offsets: Vec<i64> = entries.iter().filter_map(|entry| base_offset_of(&entry.name, "log")).collect();
     for entry in &entries {
-        if base_offset_of(&entry.name, "index")
-            .is_some_and(|base_offset| base_offsets.binary_search(&base_offset).is_err())
-        {
+        let beside = base_offset_of(&entry.name, "index").or_else(|| base_offset_of(&entry.name, "producers"));
+        if beside.is_some_and(|base_offset| base_offsets.binary_search(&base_offset).is_err()) {
             disk.remove(&dir.join(&entry.name)).await?;
         }
     }

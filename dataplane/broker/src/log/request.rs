@@ -6,6 +6,7 @@ use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use uuid::Uuid;
 
+use super::topic_configs::{SettingChange, TopicConfigs};
 use crate::batch::RecordBatch;
 use crate::error::Refusal;
 use crate::handle::{PartitionOffsets, TopicDescription};
@@ -22,6 +23,7 @@ pub(crate) enum Read {
     Describe(TopicFilter, oneshot::Sender<ClusterDescription>),
     Fetch(FetchRequest),
     Offsets(Vec<OffsetQuery>, oneshot::Sender<Vec<Result<OffsetAnswer, Refusal>>>),
+    Configs(TopicRef, oneshot::Sender<Result<TopicConfigs, Refusal>>),
     Committed(Vec<CommittedQuery>, oneshot::Sender<Vec<Vec<CommittedTopic>>>),
     /// Every group that left something behind.
     Groups(oneshot::Sender<Vec<StoredGroup>>),
@@ -39,6 +41,11 @@ pub(crate) enum Change {
     /// Removes offsets of a group: one answer for each.
     DeleteOffsets(DeleteOffsets, oneshot::Sender<Result<Vec<Result<(), Refusal>>, Refusal>>),
     CreateTopic(NewTopic, oneshot::Sender<Result<TopicDescription, Refusal>>),
+    AlterConfigs(AlterConfigs, oneshot::Sender<Result<(), Refusal>>),
+    /// An id that no producer had before.
+    NewProducerId(oneshot::Sender<Result<i64, Refusal>>),
+    /// Forgets what lies before an offset; answered with the first offset that is left.
+    DeleteRecords(DeleteRecords, oneshot::Sender<Result<i64, Refusal>>),
     CreatePartitions(MorePartitions, oneshot::Sender<Result<(), Refusal>>),
     DeleteTopic(TopicRef, oneshot::Sender<Result<TopicDescription, Refusal>>),
     RetentionFloor {
@@ -72,6 +79,7 @@ pub(crate) struct ClusterDescription {
 pub(crate) struct NewTopic {
     pub name: Arc<str>,
     pub partition_count: i32,
+    pub configs: TopicConfigs,
     pub mode: CreateMode,
 }
 
@@ -82,6 +90,24 @@ pub(crate) enum CreateMode {
     Validate,
     /// An existing topic is not an error.
     Ensure,
+}
+
+pub(crate) struct AlterConfigs {
+    pub topic: TopicRef,
+    pub changes: Vec<SettingChange>,
+    pub mode: CreateMode,
+}
+
+pub(crate) struct DeleteRecords {
+    pub topic: TopicRef,
+    pub partition: i32,
+    pub before: DeleteBefore,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum DeleteBefore {
+    Offset(i64),
+    HighWatermark,
 }
 
 pub(crate) struct MorePartitions {
@@ -167,6 +193,8 @@ pub(crate) enum OffsetAnswer {
     /// The batch that holds it.
     InBatch {
         batch: Bytes,
+        /// Records before it were deleted.
+        start_offset: i64,
         permit: Option<OwnedSemaphorePermit>,
     },
 }

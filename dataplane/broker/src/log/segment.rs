@@ -66,6 +66,7 @@ impl<D: Disk> Segment<D> {
         dir: &Path,
         identity: FileIdentity,
         space: &Space,
+        each: impl FnMut(&BatchHeader),
     ) -> Result<LastSegment<D>, BrokerError> {
         let path = segment_path(dir, identity.base_offset);
         let (file, synced) = match AppendFile::open(disk, &path, identity).await? {
@@ -73,7 +74,7 @@ impl<D: Disk> Segment<D> {
             Opened::Unfinished => return Ok(LastSegment::Unfinished),
         };
         space.count(file.allocated());
-        let index = scan(file.file(), identity.base_offset, file.allocated()).await?;
+        let index = scan(file.file(), identity.base_offset, file.allocated(), each).await?;
         if index.end < synced {
             let what = format!("no valid batch with offset {}, although it was acknowledged", index.end_offset);
             return Err(BrokerError::damaged(&path, index.end, what));
@@ -101,7 +102,7 @@ impl<D: Disk> Segment<D> {
         let index = match saved {
             Some(index) if index.end <= size && index.end_offset == end_offset => index,
             _ => {
-                let index = scan(&file, identity.base_offset, size).await?;
+                let index = scan(&file, identity.base_offset, size, |_| {}).await?;
                 index.save(disk, &index_path(dir, identity.base_offset)).await?;
                 index
             }
@@ -189,6 +190,16 @@ impl<D: Disk> Segment<D> {
         Ok(None)
     }
 
+    /// Shows the headers of all batches.
+    pub async fn each_header(&self, disk: &D, each: impl FnMut(&BatchHeader)) -> Result<(), BrokerError> {
+        let each = RefCell::new(each);
+        let see = |header: &BatchHeader| {
+            (*each.borrow_mut())(header);
+            false
+        };
+        self.find(disk, (self.base_offset, DATA_START), see).await.map(drop)
+    }
+
     /// Reads whole batches from `position`, where the batch of `offset` begins: at most `len` bytes, which must hold one at least.
     ///
     /// Gives the bytes and the offset after them.
@@ -236,8 +247,13 @@ impl<F: DiskFile> Source<F> {
     }
 }
 
-/// Walks the batches from the start and stops before the first one that is not valid.
-async fn scan<F: DiskFile>(file: &F, base_offset: i64, size: u64) -> Result<SegmentIndex, DiskError> {
+/// Walks the batches from the start and stops before the first one that is not valid; `each` sees the valid ones.
+async fn scan<F: DiskFile>(
+    file: &F,
+    base_offset: i64,
+    size: u64,
+    mut each: impl FnMut(&BatchHeader),
+) -> Result<SegmentIndex, DiskError> {
     let mut index = SegmentIndex::new(base_offset);
     let mut window = Window::new(file, SCAN_BYTES);
     while index.end < size {
@@ -251,6 +267,7 @@ async fn scan<F: DiskFile>(file: &F, base_offset: i64, size: u64) -> Result<Segm
             break;
         }
         index.push(&header);
+        each(&header);
     }
     Ok(index)
 }
@@ -263,6 +280,11 @@ pub(super) fn identity(topic: uuid::Uuid, partition: i32, base_offset: i64) -> F
 /// Named by base offset, as Kafka does, in digits that sort.
 pub(super) fn segment_path(dir: &Path, base_offset: i64) -> PathBuf {
     dir.join(format!("{base_offset:020}.log"))
+}
+
+/// The copy of what is known of producers at `base_offset`.
+pub(super) fn producers_path(dir: &Path, base_offset: i64) -> PathBuf {
+    segment_path(dir, base_offset).with_extension("producers")
 }
 
 fn index_path(dir: &Path, base_offset: i64) -> PathBuf {

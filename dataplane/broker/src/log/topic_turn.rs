@@ -8,7 +8,7 @@ use disk::{Disk, DiskErrorKind};
 use uuid::Uuid;
 
 use super::Log;
-use super::request::{CreateMode, FetchRequest, MorePartitions, NewTopic, TopicRef};
+use super::request::{AlterConfigs, CreateMode, FetchRequest, MorePartitions, NewTopic, TopicRef};
 use super::topics::{Topic, remove_folder};
 use crate::error::{BrokerError, Refusal};
 use crate::handle::TopicDescription;
@@ -21,14 +21,14 @@ impl<D: Disk> Log<D> {
             Ok(Some(existing)) => return Ok(Ok(existing)),
             Err(refusal) => return Ok(Err(refusal)),
         }
-        let (name, partition_count) = (new.name, new.partition_count);
+        let (name, partition_count, configs) = (new.name, new.partition_count, new.configs);
         let description = TopicDescription { name, id: Uuid::new_v4(), partition_count };
         if new.mode == CreateMode::Validate {
             return Ok(Ok(description));
         }
-        let catalog = self.topics.borrow().catalog_with(&description);
+        let catalog = self.topics.borrow().catalog_with(&description, configs);
         let created = async {
-            let topic = Topic::create(&self.place, description.clone()).await?;
+            let topic = Topic::create(&self.place, description.clone(), configs).await?;
             catalog.save(&self.place.disk, &self.place.dir).await?;
             Ok(topic)
         };
@@ -79,7 +79,7 @@ impl<D: Disk> Log<D> {
             Err(refusal) => return Ok(Err(refusal)),
         };
         let description = TopicDescription { partition_count: more.partition_count, ..topic.description.clone() };
-        let catalog = self.topics.borrow().catalog_with(&description);
+        let catalog = self.topics.borrow().catalog_with(&description, topic.configs.get());
         let grown = async {
             let grown = topic.grow(&self.place, description.clone()).await?;
             catalog.save(&self.place.disk, &self.place.dir).await?;
@@ -96,6 +96,40 @@ impl<D: Disk> Log<D> {
         self.topics.borrow().count(&self.counters);
         tracing::info!(topic = %description.name, partition_count = description.partition_count, "partitions created");
         Ok(Ok(()))
+    }
+
+    pub(super) async fn alter_configs(&self, wanted: AlterConfigs) -> Result<Result<(), Refusal>, BrokerError> {
+        let found = self.topics.borrow().find(&wanted.topic);
+        let topic = match found {
+            Ok(_) if wanted.mode == CreateMode::Validate => return Ok(Ok(())),
+            Ok(topic) => topic,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        let mut configs = topic.configs.get();
+        wanted.changes.iter().for_each(|(setting, value)| configs.set(*setting, *value));
+        let catalog = self.topics.borrow().catalog_with(&topic.description, configs);
+        match catalog.save(&self.place.disk, &self.place.dir).await {
+            Err(error) if error_is_no_space(&error) => return Ok(Err(Refusal::NoSpace)),
+            saved => saved?,
+        }
+        topic.configs.set(configs);
+        tracing::info!(topic = %topic.description.name, configs = configs.encode(), "settings changed");
+        Ok(Ok(()))
+    }
+
+    pub(super) async fn new_producer_id(&self) -> Result<Result<i64, Refusal>, BrokerError> {
+        let taken = self.topics.borrow_mut().take_producer_id();
+        if let Some(id) = taken {
+            return Ok(Ok(id));
+        }
+        let catalog = self.topics.borrow().catalog_with_producer_ids();
+        match catalog.save(&self.place.disk, &self.place.dir).await {
+            Err(error) if error_is_no_space(&error) => return Ok(Err(Refusal::NoSpace)),
+            saved => saved?,
+        }
+        let mut topics = self.topics.borrow_mut();
+        topics.reserve_producer_ids(catalog.producer_ids_end);
+        Ok(topics.take_producer_id().ok_or(Refusal::TooMany))
     }
 
     fn check_more(&self, more: &MorePartitions) -> Result<Rc<Topic<D>>, Refusal> {

@@ -3,6 +3,7 @@
 //! A topic exists once the catalog names it, and no longer once it does not: what a crash leaves of a creation or deletion is a folder
 //! that nobody names, removed at the next start.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -12,10 +13,11 @@ use std::sync::atomic::Ordering::Relaxed;
 use disk::{Disk, DiskError, DiskErrorKind};
 use uuid::Uuid;
 
-use super::catalog::{Catalog, is_topic_name};
+use super::catalog::{Catalog, CatalogTopic, is_topic_name};
 use super::partition::Partition;
 use super::request::{CreateMode, NewTopic, TopicRef};
 use super::space::Space;
+use super::topic_configs::TopicConfigs;
 use crate::counters::BrokerCounters;
 use crate::error::{BrokerError, Refusal};
 use crate::handle::TopicDescription;
@@ -24,13 +26,24 @@ use crate::limits::{PARTITIONS_MAX, TOPICS_MAX};
 pub(super) struct Topic<D: Disk> {
     pub description: TopicDescription,
     pub partitions: Vec<Rc<Partition<D>>>,
+    pub configs: Cell<TopicConfigs>,
 }
 
 pub(super) struct Topics<D: Disk> {
     cluster: Uuid,
+    producer_ids: ProducerIds,
     by_name: BTreeMap<Arc<str>, Rc<Topic<D>>>,
     by_id: HashMap<Uuid, Rc<Topic<D>>>,
 }
+
+/// Ids for producers, reserved in runs so that few of them cost a write.
+struct ProducerIds {
+    next: i64,
+    /// What the catalog says.
+    end: i64,
+}
+
+const PRODUCER_IDS_RESERVED: i64 = 1_000;
 
 /// Where and how partitions are kept.
 pub(super) struct Place<D> {
@@ -47,7 +60,7 @@ impl<D: Disk> Topics<D> {
         let catalog = match Catalog::load(&place.disk, &place.dir).await? {
             Some(catalog) => catalog,
             None if folders.is_empty() => {
-                let catalog = Catalog { cluster: Uuid::new_v4(), topics: Vec::new() };
+                let catalog = Catalog { cluster: Uuid::new_v4(), producer_ids_end: 0, topics: Vec::new() };
                 catalog.save(&place.disk, &place.dir).await?;
                 catalog
             }
@@ -57,8 +70,10 @@ impl<D: Disk> Topics<D> {
             }
         };
         remove_unnamed(place, &folders, &catalog).await?;
-        let mut topics = Self { cluster: catalog.cluster, by_name: BTreeMap::new(), by_id: HashMap::new() };
-        for description in catalog.topics {
+        let producer_ids = ProducerIds { next: catalog.producer_ids_end, end: catalog.producer_ids_end };
+        let (by_name, by_id) = (BTreeMap::new(), HashMap::new());
+        let mut topics = Self { cluster: catalog.cluster, producer_ids, by_name, by_id };
+        for CatalogTopic { description, configs } in catalog.topics {
             remove_beyond(place, description.id, description.partition_count).await?;
             let mut partitions = Vec::new();
             for number in 0..description.partition_count {
@@ -67,7 +82,7 @@ impl<D: Disk> Topics<D> {
                     Partition::open(&place.disk, dir, description.id, number, place.segment_bytes_max, &place.space);
                 partitions.push(Rc::new(partition.await?));
             }
-            topics.insert(Topic { description, partitions });
+            topics.insert(Topic { description, partitions, configs: Cell::new(configs) });
         }
         Ok(topics)
     }
@@ -131,22 +146,47 @@ impl<D: Disk> Topics<D> {
     }
 
     /// What the catalog says with one topic more, or with that topic as it is described.
-    pub fn catalog_with(&self, description: &TopicDescription) -> Catalog {
+    pub fn catalog_with(&self, description: &TopicDescription, configs: TopicConfigs) -> Catalog {
         let mut catalog = self.catalog_without(description.id);
-        catalog.topics.push(description.clone());
+        catalog.topics.push(CatalogTopic { description: description.clone(), configs });
         catalog
     }
 
     /// What the catalog says without one of the topics.
     pub fn catalog_without(&self, id: Uuid) -> Catalog {
         let mut catalog = self.catalog();
-        catalog.topics.retain(|topic| topic.id != id);
+        catalog.topics.retain(|topic| topic.description.id != id);
         catalog
     }
 
     fn catalog(&self) -> Catalog {
-        let topics = self.by_name.values().map(|topic| topic.description.clone()).collect();
-        Catalog { cluster: self.cluster, topics }
+        let entry = |topic: &Rc<Topic<D>>| CatalogTopic {
+            description: topic.description.clone(),
+            configs: topic.configs.get(),
+        };
+        let topics = self.by_name.values().map(entry).collect();
+        Catalog { cluster: self.cluster, producer_ids_end: self.producer_ids.end, topics }
+    }
+
+    /// An id that no producer had, if one is reserved.
+    pub fn take_producer_id(&mut self) -> Option<i64> {
+        let ids = &mut self.producer_ids;
+        let id = ids.next;
+        (id < ids.end).then(|| {
+            ids.next += 1;
+            id
+        })
+    }
+
+    /// What the catalog says with more ids reserved.
+    pub fn catalog_with_producer_ids(&self) -> Catalog {
+        let catalog = self.catalog();
+        Catalog { producer_ids_end: catalog.producer_ids_end.saturating_add(PRODUCER_IDS_RESERVED), ..catalog }
+    }
+
+    /// The catalog that is on disk reserves up to here.
+    pub fn reserve_producer_ids(&mut self, end: i64) {
+        self.producer_ids.end = end;
     }
 
     pub fn count(&self, counters: &BrokerCounters) {
@@ -157,7 +197,11 @@ impl<D: Disk> Topics<D> {
 
 impl<D: Disk> Topic<D> {
     /// Makes the folders and first segments of a topic that the catalog does not name yet.
-    pub async fn create(place: &Place<D>, description: TopicDescription) -> Result<Self, DiskError> {
+    pub async fn create(
+        place: &Place<D>,
+        description: TopicDescription,
+        configs: TopicConfigs,
+    ) -> Result<Self, DiskError> {
         let mut partitions = Vec::new();
         for number in 0..description.partition_count {
             let dir = partition_dir(&place.dir, description.id, number);
@@ -165,7 +209,7 @@ impl<D: Disk> Topic<D> {
                 Partition::create(&place.disk, dir, description.id, number, place.segment_bytes_max, &place.space);
             partitions.push(Rc::new(partition.await?));
         }
-        Ok(Self { description, partitions })
+        Ok(Self { description, partitions, configs: Cell::new(configs) })
     }
 
     /// The topic with the partitions that it is described to have; the catalog does not name the new ones yet.
@@ -177,7 +221,7 @@ impl<D: Disk> Topic<D> {
                 Partition::create(&place.disk, dir, description.id, number, place.segment_bytes_max, &place.space);
             partitions.push(Rc::new(partition.await?));
         }
-        Ok(Self { description, partitions })
+        Ok(Self { description, partitions, configs: self.configs.clone() })
     }
 
     /// Removes the folders of partitions that the catalog does not name.
@@ -224,7 +268,7 @@ async fn topic_folders<D: Disk>(place: &Place<D>) -> Result<Vec<Uuid>, BrokerErr
 }
 
 async fn remove_unnamed<D: Disk>(place: &Place<D>, folders: &[Uuid], catalog: &Catalog) -> Result<(), BrokerError> {
-    for id in folders.iter().filter(|id| catalog.topics.iter().all(|topic| topic.id != **id)) {
+    for id in folders.iter().filter(|id| catalog.topics.iter().all(|topic| topic.description.id != **id)) {
         tracing::info!(topic_id = %id, "removing the folder of a topic that does not exist");
         remove_folder(place, *id).await?;
     }

@@ -11,7 +11,8 @@ use tokio::sync::oneshot;
 use super::Log;
 use super::group_frames::{Commit, Frame, OffsetKey};
 use super::partition::Partition;
-use super::request::{Change, CommitRequest, FetchRequest, ProduceRequest, Produced};
+use super::request::{Change, CommitRequest, FetchRequest, ProduceBatch, ProduceRequest, Produced};
+use super::topic_configs::TopicSetting;
 use crate::batch::RecordBatch;
 use crate::counters::add;
 use crate::error::{BrokerError, Refusal};
@@ -55,6 +56,9 @@ impl<D: Disk> Log<D> {
             Change::Produce(_) | Change::Commit(_) => unreachable!("they are grouped"),
             // Who asked may have gone; what was done stays.
             Change::CreateTopic(new, answer) => drop(answer.send(self.create_topic(new).await?)),
+            Change::AlterConfigs(wanted, answer) => drop(answer.send(self.alter_configs(wanted).await?)),
+            Change::NewProducerId(answer) => drop(answer.send(self.new_producer_id().await?)),
+            Change::DeleteRecords(wanted, answer) => drop(answer.send(self.delete_records(wanted).await?)),
             Change::CreatePartitions(more, answer) => drop(answer.send(self.create_partitions(more).await?)),
             Change::DeleteGroup(group, answer) => drop(answer.send(self.delete_group(group).await?)),
             Change::DeleteOffsets(request, answer) => drop(answer.send(self.delete_offsets(request).await?)),
@@ -93,7 +97,7 @@ impl<D: Disk> Log<D> {
         for (request_place, request) in requests.iter().enumerate() {
             let mut request_outcomes = Vec::with_capacity(request.batches.len());
             for (batch_place, wanted) in request.batches.iter().enumerate() {
-                let found = self.topics.borrow().partition(&wanted.topic, wanted.partition);
+                let found = self.partition_for(wanted);
                 request_outcomes.push(Err(found.as_ref().err().copied().unwrap_or(Refusal::Stopping)));
                 let Ok(partition) = found else { continue };
                 let place = *place_of.entry(Rc::as_ptr(&partition)).or_insert(appends.len());
@@ -117,6 +121,16 @@ impl<D: Disk> Log<D> {
             self.wake(&work.partition, woken);
         }
         Ok(outcomes)
+    }
+
+    fn partition_for(&self, wanted: &ProduceBatch) -> Result<Rc<Partition<D>>, Refusal> {
+        let topics = self.topics.borrow();
+        let partition = topics.partition(&wanted.topic, wanted.partition)?;
+        let bytes_max = topics.find(&wanted.topic)?.configs.get().get(TopicSetting::MaxMessageBytes);
+        if bytes_max.is_some_and(|max| wanted.batch.len() as i64 > max) {
+            return Err(Refusal::MessageTooLarge);
+        }
+        Ok(partition)
     }
 
     pub(super) fn wake(&self, partition: &Partition<D>, woken: &mut Vec<FetchRequest>) {

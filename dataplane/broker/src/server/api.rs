@@ -14,7 +14,10 @@ use super::connection::{Answer, Reply};
 use super::errors;
 use super::frame::{Frame, REQUEST_BYTES_MIN};
 use super::shape::{self, RequestShape};
-use super::{Server, admin, cluster, fetch, group_admin, groups, list_offsets, metadata, partitions, produce, shapes};
+use super::{
+    Server, admin, cluster, configs, delete_records, fetch, group_admin, groups, list_offsets, metadata, partitions,
+    produce, producer_ids, shapes,
+};
 use crate::counters::RefusalReason;
 
 /// An API and the versions of it that are served.
@@ -47,9 +50,12 @@ pub(super) const APIS: &[Api] = &[
     api(ApiKey::ApiVersions, 0, 4, &shapes::API_VERSIONS),
     api(ApiKey::CreateTopics, 2, 7, &shapes::CREATE_TOPICS),
     api(ApiKey::DeleteTopics, 1, 6, &shapes::DELETE_TOPICS),
+    api(ApiKey::DeleteRecords, 0, 2, &shapes::DELETE_RECORDS),
+    api(ApiKey::InitProducerId, 0, 5, &shapes::INIT_PRODUCER_ID),
     api(ApiKey::DescribeConfigs, 1, 4, &shapes::DESCRIBE_CONFIGS),
     api(ApiKey::CreatePartitions, 0, 3, &shapes::CREATE_PARTITIONS),
     api(ApiKey::DeleteGroups, 0, 2, &shapes::DELETE_GROUPS),
+    api(ApiKey::IncrementalAlterConfigs, 0, 1, &shapes::INCREMENTAL_ALTER_CONFIGS),
     api(ApiKey::OffsetDelete, 0, 0, &shapes::OFFSET_DELETE),
     api(ApiKey::DescribeCluster, 0, 2, &shapes::DESCRIBE_CLUSTER),
 ];
@@ -113,7 +119,10 @@ async fn dispatch(key: ApiKey, context: Context, body: Bytes) -> Result<Reply, R
         ApiKey::ApiVersions => api_versions(&context, &decode(body, version)?),
         ApiKey::CreateTopics => admin::begin_create(context, decode(body, version)?).await,
         ApiKey::DeleteTopics => admin::begin_delete(context, decode(body, version)?).await,
-        ApiKey::DescribeConfigs => admin::begin_describe(context, decode(body, version)?).await,
+        ApiKey::DeleteRecords => delete_records::begin(context, decode(body, version)?).await,
+        ApiKey::InitProducerId => producer_ids::begin(context, decode(body, version)?).await,
+        ApiKey::IncrementalAlterConfigs => configs::begin_alter(context, decode(body, version)?).await,
+        ApiKey::DescribeConfigs => configs::begin_describe(context, decode(body, version)?).await,
         ApiKey::CreatePartitions => partitions::begin_create(context, decode(body, version)?).await,
         ApiKey::DeleteGroups => group_admin::begin_delete(context, decode(body, version)?).await,
         ApiKey::OffsetDelete => group_admin::begin_delete_offsets(context, decode(body, version)?).await,

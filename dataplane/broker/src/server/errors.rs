@@ -27,6 +27,7 @@ pub(super) const INVALID_REPLICATION_FACTOR: i16 = 38;
 pub(super) const INVALID_REPLICA_ASSIGNMENT: i16 = 39;
 pub(super) const INVALID_CONFIG: i16 = 40;
 pub(super) const UNKNOWN_TOPIC_OR_PARTITION: i16 = 3;
+pub(super) const TRANSACTIONAL_ID_AUTHORIZATION_FAILED: i16 = 53;
 pub(super) const GROUP_ID_NOT_FOUND: i16 = 69;
 pub(super) const MISMATCHED_ENDPOINT_TYPE: i16 = 114;
 pub(super) const UNSUPPORTED_ENDPOINT_TYPE: i16 = 115;
@@ -46,6 +47,9 @@ pub(super) fn code(refusal: Refusal) -> i16 {
         Refusal::TopicName => ResponseError::InvalidTopicException,
         Refusal::PartitionCount | Refusal::PartitionsNotMore => ResponseError::InvalidPartitions,
         Refusal::PartitionAssignment => ResponseError::InvalidReplicaAssignment,
+        Refusal::MessageTooLarge => ResponseError::MessageTooLarge,
+        Refusal::OutOfOrderSequence => ResponseError::OutOfOrderSequenceNumber,
+        Refusal::OldProducerEpoch => ResponseError::InvalidProducerEpoch,
         Refusal::UnknownGroup => ResponseError::GroupIdNotFound,
         Refusal::TooMany => ResponseError::PolicyViolation,
         Refusal::Stopping => ResponseError::NotLeaderOrFollower,
@@ -93,6 +97,7 @@ pub(super) fn reason(refusal: Refusal) -> Option<RefusalReason> {
         }
         Refusal::OffsetOutOfRange => Some(RefusalReason::OffsetOutOfRange),
         Refusal::NoSpace => Some(RefusalReason::NoSpace),
+        Refusal::MessageTooLarge => Some(RefusalReason::MessageTooLarge),
         _ => None,
     }
 }
@@ -132,6 +137,7 @@ mod tests {
             (INVALID_REPLICA_ASSIGNMENT, ResponseError::InvalidReplicaAssignment),
             (INVALID_CONFIG, ResponseError::InvalidConfig),
             (UNKNOWN_TOPIC_OR_PARTITION, ResponseError::UnknownTopicOrPartition),
+            (TRANSACTIONAL_ID_AUTHORIZATION_FAILED, ResponseError::TransactionalIdAuthorizationFailed),
             (GROUP_ID_NOT_FOUND, ResponseError::GroupIdNotFound),
             (MISMATCHED_ENDPOINT_TYPE, ResponseError::MismatchedEndpointType),
             (UNSUPPORTED_ENDPOINT_TYPE, ResponseError::UnsupportedEndpointType),

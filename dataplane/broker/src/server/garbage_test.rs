@@ -121,7 +121,8 @@ fn decode_rest(key: ApiKey, version: i16, mut bytes: Bytes) -> Option<usize> {
         DescribeConfigs => DescribeConfigsRequest, CreatePartitions => CreatePartitionsRequest,
         DescribeCluster => DescribeClusterRequest, ListGroups => ListGroupsRequest,
         DescribeGroups => DescribeGroupsRequest, DeleteGroups => DeleteGroupsRequest,
-        OffsetDelete => OffsetDeleteRequest
+        OffsetDelete => OffsetDeleteRequest, DeleteRecords => DeleteRecordsRequest,
+        InitProducerId => InitProducerIdRequest, IncrementalAlterConfigs => IncrementalAlterConfigsRequest
     );
     decoded.ok().map(|()| bytes.remaining())
 }

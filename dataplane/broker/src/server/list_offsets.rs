@@ -72,14 +72,14 @@ async fn answer(
     let (offset, timestamp) = match answers.pop().unwrap_or(Err(Refusal::Stopping))? {
         OffsetAnswer::Offset(offset) => (offset, NOTHING),
         OffsetAnswer::Nothing => (NOTHING, NOTHING),
-        OffsetAnswer::InBatch { batch, permit } => {
+        OffsetAnswer::InBatch { batch, start_offset, permit } => {
             let wanted = match at {
                 OffsetAt::Timestamp(timestamp) => Wanted::NotBefore(timestamp),
                 _ => Wanted::Newest,
             };
             let search = tokio::task::spawn_blocking(move || {
                 let _permit = permit;
-                find_record(&batch, wanted)
+                find_record(&batch, wanted, start_offset)
             });
             search.await.map_err(|_| Refusal::Stopping)?
         }

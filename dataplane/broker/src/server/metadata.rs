@@ -17,6 +17,7 @@ use crate::batch::LEADER_EPOCH;
 use crate::error::Refusal;
 use crate::handle::TopicDescription;
 use crate::log::request::{Change, ClusterDescription, CreateMode, NewTopic, Read, Request, TopicFilter, TopicRef};
+use crate::log::topic_configs::TopicConfigs;
 use crate::options::AutoCreate;
 
 const EPOCHS_SINCE: i16 = 7;
@@ -45,7 +46,12 @@ pub(super) async fn begin(context: Context, request: MetadataRequest) -> Reply {
 async fn create(context: &Context, topic: &MetadataRequestTopic) {
     let Some(name) = &topic.name else { return };
     let partition_count = context.server.options.default_partitions;
-    let new = NewTopic { name: errors::text(name), partition_count, mode: CreateMode::Ensure };
+    let new = NewTopic {
+        name: errors::text(name),
+        partition_count,
+        configs: TopicConfigs::default(),
+        mode: CreateMode::Ensure,
+    };
     // If it could not be made, the answer says that it is not there.
     drop(context.server.handle.ask(|answer| Request::Change(Change::CreateTopic(new, answer))).await);
 }

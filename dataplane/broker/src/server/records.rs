@@ -25,20 +25,20 @@ pub(super) enum Wanted {
     Newest,
 }
 
-/// Offset and timestamp of the wanted record.
-pub(super) fn find_record(batch: &Bytes, wanted: Wanted) -> (i64, i64) {
+/// Offset and timestamp of the wanted record; those before `start_offset` were deleted.
+pub(super) fn find_record(batch: &Bytes, wanted: Wanted, start_offset: i64) -> (i64, i64) {
     let Some(header) = BatchHeader::read(batch) else { return (-1, -1) };
     let timestamp = match wanted {
         Wanted::NotBefore(timestamp) => timestamp,
         Wanted::Newest => header.max_timestamp,
     };
-    search(batch, &header, timestamp).unwrap_or_else(|error| {
+    search(batch, &header, timestamp, start_offset).unwrap_or_else(|error| {
         tracing::debug!(%error, offset = header.base_offset, "a batch cannot be searched by time");
-        (header.base_offset, header.base_timestamp)
+        (header.base_offset.max(start_offset), header.base_timestamp)
     })
 }
 
-fn search(batch: &Bytes, header: &BatchHeader, timestamp: i64) -> io::Result<(i64, i64)> {
+fn search(batch: &Bytes, header: &BatchHeader, timestamp: i64, start_offset: i64) -> io::Result<(i64, i64)> {
     let records = batch.slice(HEADER_BYTES..);
     let inflated: Box<dyn Read> = match header.codec() {
         0 => Box::new(Cursor::new(records)),
@@ -56,8 +56,9 @@ fn search(batch: &Bytes, header: &BatchHeader, timestamp: i64) -> io::Result<(i6
     for _ in 0..header.record_count {
         let (offset_delta, timestamp_delta) = next_record(&mut reader)?;
         let found = header.base_timestamp.saturating_add(timestamp_delta);
-        if found >= timestamp {
-            return Ok((header.base_offset.saturating_add(offset_delta), found));
+        let offset = header.base_offset.saturating_add(offset_delta);
+        if found >= timestamp && offset >= start_offset {
+            return Ok((offset, found));
         }
     }
     Err(invalid("no record has the timestamp that the header tells"))
@@ -182,7 +183,7 @@ mod tests {
                 // The header lies: the first offset is the answer that loses nothing.
                 (Wanted::NotBefore(91), (1_000, 50)),
             ] {
-                assert_eq!(find_record(&bytes, wanted), expected, "{compression:?} {wanted:?}");
+                assert_eq!(find_record(&bytes, wanted, 0), expected, "{compression:?} {wanted:?}");
             }
         }
     }
@@ -198,7 +199,7 @@ mod tests {
             bytes.extend_from_slice(&(block.len() as u32).to_be_bytes());
             bytes.extend_from_slice(&block);
         }
-        assert_eq!(find_record(&bytes.into(), Wanted::NotBefore(51)), (1_001, 70));
+        assert_eq!(find_record(&bytes.into(), Wanted::NotBefore(51), 0), (1_001, 70));
     }
 
     proptest! {
@@ -212,11 +213,11 @@ mod tests {
             let mut bytes = batch(CODECS[usize::from(codec) % 5], &[50, 70])[..HEADER_BYTES].to_vec();
             bytes[22] = codec;
             bytes.extend_from_slice(&records);
-            find_record(&bytes.into(), Wanted::NotBefore(60));
+            find_record(&bytes.into(), Wanted::NotBefore(60), 0);
             let mut bytes = batch(CODECS[usize::from(codec) % 5], &[50, 70, 60]);
             let at = at.index(bytes.len());
             bytes[at] ^= flip;
-            find_record(&bytes.into(), Wanted::NotBefore(65));
+            find_record(&bytes.into(), Wanted::NotBefore(65), 0);
         }
     }
 }

@@ -9,9 +9,11 @@ use bytes::{Buf, Bytes, BytesMut};
 use disk::SimDisk;
 use kafka_protocol::messages::create_partitions_request::{CreatePartitionsAssignment, CreatePartitionsTopic};
 use kafka_protocol::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
+use kafka_protocol::messages::delete_records_request::{DeleteRecordsPartition, DeleteRecordsTopic};
 use kafka_protocol::messages::delete_topics_request::DeleteTopicState;
 use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
 use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic, ForgottenTopic, ReplicaState};
+use kafka_protocol::messages::incremental_alter_configs_request::{AlterConfigsResource, AlterableConfig};
 use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
 use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
 use kafka_protocol::messages::offset_commit_request::{OffsetCommitRequestPartition, OffsetCommitRequestTopic};
@@ -120,6 +122,12 @@ pub(super) fn request(key: ApiKey, version: i16, id: Uuid) -> Bytes {
             encode(key, version, &DeleteTopicsRequest::default().with_topics(vec![state]))
         }
         ApiKey::DescribeConfigs => encode(key, version, &describe_configs()),
+        ApiKey::DeleteRecords => encode(key, version, &delete_records()),
+        ApiKey::InitProducerId => {
+            let request = InitProducerIdRequest::default().with_transaction_timeout_ms(1_000);
+            encode(key, version, &request.with_transactional_id(None))
+        }
+        ApiKey::IncrementalAlterConfigs => encode(key, version, &alter_configs()),
         ApiKey::CreatePartitions => encode(key, version, &create_partitions()),
         ApiKey::DescribeCluster => encode(key, version, &describe_cluster(version)),
         ApiKey::ListGroups => encode(key, version, &list_groups(version)),
@@ -224,6 +232,23 @@ fn create_topics() -> CreateTopicsRequest {
     let topic = |name| CreatableTopic::default().with_name(TopicName(text(name))).with_replication_factor(1);
     let made = topic("made").with_num_partitions(3).with_configs(vec![config]);
     CreateTopicsRequest::default().with_timeout_ms(1_000).with_topics(vec![made, topic(TOPIC).with_num_partitions(1)])
+}
+
+fn delete_records() -> DeleteRecordsRequest {
+    let partition = |index, offset| DeleteRecordsPartition::default().with_partition_index(index).with_offset(offset);
+    let topic = DeleteRecordsTopic::default().with_name(topic_name());
+    let topics = vec![topic.with_partitions(vec![partition(0, 0), partition(1, 1 << 40), partition(9, -1)])];
+    DeleteRecordsRequest::default().with_topics(topics).with_timeout_ms(1_000)
+}
+
+fn alter_configs() -> IncrementalAlterConfigsRequest {
+    let config = |name, value: &'static str| {
+        AlterableConfig::default().with_name(text(name)).with_config_operation(0).with_value(Some(text(value)))
+    };
+    let resource = |name| AlterConfigsResource::default().with_resource_type(2).with_resource_name(text(name));
+    let configs = vec![config("retention.ms", "60000"), config("retention.bytes", "-1")];
+    let resources = vec![resource(TOPIC).with_configs(configs), resource("missing")];
+    IncrementalAlterConfigsRequest::default().with_resources(resources)
 }
 
 fn create_partitions() -> CreatePartitionsRequest {

@@ -117,6 +117,26 @@ pub(super) const CREATE_PARTITIONS: RequestShape =
 const GROWN_TOPIC: &[Field] =
     &[field(0, Kind::Text), field(0, I32), field(0, Kind::List(&[field(0, Kind::FixedList(4))], &[]))];
 
+pub(super) const DELETE_RECORDS: RequestShape = shape(
+    2,
+    &[
+        field(0, Kind::List(&[field(0, Kind::Text), field(0, Kind::List(&[field(0, I32), field(0, I64)], &[]))], &[])),
+        field(0, I32),
+    ],
+);
+
+pub(super) const INIT_PRODUCER_ID: RequestShape =
+    shape(2, &[field(0, Kind::Text), field(0, I32), field(3, I64), field(3, I16)]);
+
+pub(super) const INCREMENTAL_ALTER_CONFIGS: RequestShape =
+    shape(1, &[field(0, Kind::List(ALTERED_RESOURCE, &[])), field(0, BOOL)]);
+
+const ALTERED_RESOURCE: &[Field] = &[
+    field(0, I8),
+    field(0, Kind::Text),
+    field(0, Kind::List(&[field(0, Kind::Text), field(0, I8), field(0, Kind::Text)], &[])),
+];
+
 pub(super) const DESCRIBE_CLUSTER: RequestShape = shape(0, &[field(0, BOOL), field(1, I8), field(2, BOOL)]);
 
 pub(super) const LIST_GROUPS: RequestShape = shape(3, &[field(4, Kind::TextList), field(5, Kind::TextList)]);

@@ -11,7 +11,7 @@ use kafka_protocol::messages::*;
 use kafka_protocol::records::Compression;
 
 use crate::broker::{Broker, Embedded};
-use crate::wire::{Wire, batch, name, now_ms};
+use crate::wire::{Wire, batch, name, now_ms, sequenced};
 
 fn embedded(options: BrokerOptions) -> Broker {
     Broker::Embedded(Embedded::start(options))
@@ -38,6 +38,62 @@ fn everything_is_there_after_a_restart() {
             assert_eq!(produced.base_offset, 2 * (10 * start + round));
         }
     }
+}
+
+#[test]
+fn what_is_known_of_producers_and_settings_survives_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let now = now_ms();
+    let mut ids = Vec::new();
+    for start in 0..6 {
+        // Large enough for one segment, or so small that every batch has its own.
+        let options = BrokerOptions { segment_bytes_max: 2_000 + 100_000 * (start / 3), ..BrokerOptions::default() };
+        let broker = Broker::Embedded(Embedded::start_in(dir.path(), options));
+        let mut wire = Wire::connect(&broker);
+        let id = if start == 0 { wire.create_topic("kept", 1) } else { wire.wait_for_leaders("kept", 1) };
+        let request = InitProducerIdRequest::default().with_transactional_id(None);
+        ids.push(wire.call(2, &request).producer_id.0);
+        for sequence in 0..20 {
+            let produced = wire.produce(9, ("kept", id), 0, sequenced((7, 0, 20 * start as i32 + sequence), &[now; 1]));
+            assert_eq!((produced.error_code, produced.base_offset), (0, 20 * start as i64 + i64::from(sequence)));
+        }
+        // The last five of this start, and the last ones of the start before as far as they are remembered.
+        for sequence in 15..20 {
+            let repeated = wire.produce(9, ("kept", id), 0, sequenced((7, 0, 20 * start as i32 + sequence), &[now; 1]));
+            assert_eq!((repeated.error_code, repeated.base_offset), (0, 20 * start as i64 + i64::from(sequence)));
+        }
+        drop(broker);
+        if start == 3 {
+            // Without the copies all is read from the segments.
+            remove_copies(dir.path());
+        }
+        let broker = Broker::Embedded(Embedded::start_in(dir.path(), BrokerOptions::default()));
+        let mut wire = Wire::connect(&broker);
+        let last = 20 * start as i32 + 19;
+        let repeated = wire.produce(9, ("kept", id), 0, sequenced((7, 0, last), &[now; 1]));
+        assert_eq!((repeated.error_code, repeated.base_offset), (0, i64::from(last)), "start {start}");
+        let gap = wire.produce(9, ("kept", id), 0, sequenced((7, 0, last + 2), &[now; 1]));
+        assert_eq!(gap.error_code, 45);
+    }
+    assert!(ids.is_sorted_by(|left, right| left < right), "{ids:?}");
+}
+
+/// Removes what is kept of producers beside the segments.
+fn remove_copies(dir: &std::path::Path) {
+    let mut removed = 0;
+    let mut folders = vec![dir.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "producers") {
+                std::fs::remove_file(path).unwrap();
+                removed += 1;
+            }
+        }
+    }
+    assert_eq!(removed, 1);
 }
 
 #[test]

@@ -7,12 +7,15 @@
 
 mod broker;
 mod cluster;
+mod configs;
+mod delete_records;
 mod embedded;
 mod fetches;
 mod group_admin;
 mod groups;
 mod offsets;
 mod partitions;
+mod producers;
 mod records;
 mod refusals;
 mod topics;

@@ -173,17 +173,27 @@ pub fn produce_request(version: i16, topic: (&str, Uuid), partition: i32, record
 
 /// One batch with a record for each timestamp.
 pub fn batch(compression: Compression, timestamps: &[i64]) -> Bytes {
+    encode_batch(compression, (-1, -1, 0), timestamps)
+}
+
+/// A batch of an idempotent producer: its id, its epoch, and the sequence of the first record.
+pub fn sequenced(producer: (i64, i16, i32), timestamps: &[i64]) -> Bytes {
+    encode_batch(Compression::None, producer, timestamps)
+}
+
+fn encode_batch(compression: Compression, producer: (i64, i16, i32), timestamps: &[i64]) -> Bytes {
+    let (producer_id, producer_epoch, sequence) = producer;
     let record = |(offset, timestamp): (usize, &i64)| Record {
         transactional: false,
         control: false,
         delete_horizon: false,
         partition_leader_epoch: -1,
-        producer_id: -1,
-        producer_epoch: -1,
+        producer_id,
+        producer_epoch,
         timestamp_type: TimestampType::Creation,
         offset: offset as i64,
         // The encoder begins a new batch where the sequence does.
-        sequence: offset as i32,
+        sequence: sequence + offset as i32,
         timestamp: *timestamp,
         key: Some(Bytes::from_static(b"key")),
         value: Some(vec![b'v'; 200].into()),

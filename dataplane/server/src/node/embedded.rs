@@ -93,7 +93,7 @@ fn broker_options(options: &Options, partitions: u32) -> BrokerOptions {
         retention: Retention {
             age: Some(settings.retention).filter(|age| !age.is_zero()),
             partition_bytes: None,
-            floor: RetentionFloor::Given,
+            floor: RetentionFloor::GivenFor(options.kafka.topic.as_str().into()),
         },
         log_budget: LogBudget::FileSystemPercent(settings.disk_budget_percent as u8),
         ..BrokerOptions::default()
