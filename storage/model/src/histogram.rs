@@ -6,6 +6,7 @@
 
 mod check;
 mod compact;
+mod resolution;
 mod spans;
 
 pub use check::{HistogramError, check_spans};
@@ -70,6 +71,8 @@ pub trait HistogramCount: Copy + Default + PartialOrd + Debug + 'static {
     fn absolute(before: Self::Bucket, bucket: Self::Bucket) -> Self::Bucket;
     /// How a bucket that counts `absolute` is written behind one that counts `before`.
     fn written(before: Self::Bucket, absolute: Self::Bucket) -> Self::Bucket;
+    /// The count of two buckets that become one. Wraps as well.
+    fn together(left: Self::Bucket, right: Self::Bucket) -> Self::Bucket;
     /// Whether counts are not negative and add up as far as this kind promises.
     ///
     /// # Errors
@@ -99,6 +102,11 @@ impl HistogramCount for u64 {
         absolute.wrapping_sub(before)
     }
 
+    #[inline]
+    fn together(left: i64, right: i64) -> i64 {
+        left.wrapping_add(right)
+    }
+
     fn check_counts(histogram: &NativeHistogram<u64>) -> Result<(), HistogramError> {
         check::check_whole_counts(histogram)
     }
@@ -124,6 +132,11 @@ impl HistogramCount for f64 {
     #[inline]
     fn written(_: f64, absolute: f64) -> f64 {
         absolute
+    }
+
+    #[inline]
+    fn together(left: f64, right: f64) -> f64 {
+        left + right
     }
 
     fn check_counts(histogram: &NativeHistogram<f64>) -> Result<(), HistogramError> {

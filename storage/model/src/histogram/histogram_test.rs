@@ -183,6 +183,36 @@ fn empty_buckets_go() {
     check_compact((&[span(5, 2), span(1, 1)], &[0, 0, 0]), 3, (&[], &[]));
 }
 
+#[track_caller]
+fn check_reduced(
+    (schema, spans, buckets): (i32, &[Span], &[i64]),
+    (wanted_schema, wanted_spans, wanted_buckets): (i32, &[Span], &[i64]),
+) {
+    let mut histogram = IntHistogram::default();
+    histogram.layout.schema = schema;
+    (histogram.layout.positive_spans, histogram.positive_buckets) = (spans.to_vec(), buckets.to_vec());
+    (histogram.layout.negative_spans, histogram.negative_buckets) = (spans.to_vec(), buckets.to_vec());
+    let mut float = histogram.to_float();
+    histogram.reduce_resolution(wanted_schema);
+    float.reduce_resolution(wanted_schema);
+    assert_eq!(histogram.layout.schema, wanted_schema);
+    assert_eq!((&histogram.layout.positive_spans[..], &histogram.positive_buckets[..]), (wanted_spans, wanted_buckets));
+    assert_eq!((&histogram.layout.negative_spans[..], &histogram.negative_buckets[..]), (wanted_spans, wanted_buckets));
+    assert_eq!(float, histogram.to_float());
+}
+
+/// Worked by hand from the bounds: at schema 0 bucket i is (2^(i-1), 2^i], at schema -1 it is (4^(i-1), 4^i].
+#[test]
+fn coarser_buckets_hold_the_same() {
+    // Counts 1, 3, 1, 2 in buckets 0 to 3 and 1, 1 in 7 and 8: 0 alone, 1 and 2 together, 3 with the missing 4, 7 and 8.
+    let fine = (0, &[span(0, 4), span(0, 0), span(3, 2)][..], &[1, 2, -2, 1, -1, 0][..]);
+    check_reduced(fine, (-1, &[span(0, 3), span(1, 1)], &[1, 3, -2, 0]));
+    check_reduced(fine, (0, &[span(0, 4), span(3, 2)], &[1, 2, -2, 1, -1, 0]));
+    check_reduced(fine, (-4, &[span(0, 2)], &[1, 7]));
+    check_reduced((52, &[span(-9, 20)], &[1; 20]), (-4, &[span(0, 2)], &[55, 100]));
+    check_reduced((3, &[span(-3, 2)], &[0, 0]), (2, &[span(-1, 1)], &[0]));
+}
+
 /// Counts by bucket index, empty buckets left out.
 fn by_index(spans: &[Span], buckets: &[i64]) -> BTreeMap<i64, i64> {
     bucket_indexes(spans).zip(IntHistogram::absolutes(buckets)).filter(|(_, count)| *count != 0).collect()

@@ -1,6 +1,6 @@
 //! Histogram chunks that were shortened, changed or made up: an error, or samples, but never a panic nor memory for a claim.
 
-use model::NativeHistogram;
+use model::{NativeHistogram, Span, bucket_indexes};
 use proptest::prelude::*;
 
 use super::golden_test::open;
@@ -54,9 +54,17 @@ fn check_goes_on<C: ChunkCount>(appender: &mut HistogramAppender<C>, bytes: &[u8
     if appender.count() == 0 {
         return;
     }
-    let mut wider = last.clone();
-    wider.counter_reset_hint = appender.header().hint_of(2);
-    for histogram in [last.clone(), wider] {
+    let mut same = last.clone();
+    same.counter_reset_hint = appender.header().hint_of(2);
+    let mut wider = same.clone();
+    if !last.is_stale_marker() && bucket_indexes(&last.layout.positive_spans).last().is_none_or(|index| index < 1 << 20)
+    {
+        wider.layout.positive_spans.push(Span { offset: 3, length: 2 });
+        wider.positive_buckets.extend([C::Bucket::default(); 2]);
+    }
+    let mut narrower = same.clone();
+    narrower.compact(0);
+    for histogram in [last.clone(), same, wider, narrower] {
         let mut bytes = bytes.to_vec();
         match appender.clone().append(&mut scratch, &mut bytes, 5, &histogram) {
             HistogramAppend::Appended => drop(HistogramAppender::<C>::resume(&bytes).unwrap()),
