@@ -1,10 +1,9 @@
 //! Whose a group's partition is: of the node that was asked, of another that lives, or of nobody.
 
-use kafka::CommittedOffset;
+use kafka::{CommitStamp, CommittedOffset};
 
 use crate::context::Context;
 use crate::node::NodeStatus;
-use crate::stamp::CommitStamp;
 
 /// A live node commits again every 10 s; a stamp younger than this says that it lives.
 const LIVE_MS_MAX: i64 = 30_000;

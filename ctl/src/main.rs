@@ -13,7 +13,6 @@ mod output;
 mod progress;
 mod records;
 mod reset;
-mod stamp;
 mod time;
 
 use std::process::ExitCode;

@@ -1,6 +1,7 @@
 //! `wellctl groups`: which consumer groups there are, who is in them, deleting and copying them.
 
 use clap::Subcommand;
+use kafka::CommitMeaning;
 use serde_json::{Value, json};
 
 use super::offsets::{self, Depth};
@@ -10,7 +11,6 @@ use crate::failure::Failure;
 use crate::liveness::{self, Owner};
 use crate::output::{Column, table};
 use crate::reset::execute;
-use crate::stamp::CommitMeaning;
 
 /// Consumer groups: list, describe, delete, copy.
 #[derive(clap::Args, Debug)]

@@ -1,6 +1,7 @@
 //! `wellctl offsets`: what groups have committed, and moving it.
 
 use clap::Subcommand;
+use kafka::CommitMeaning;
 use serde_json::{Value, json};
 
 use crate::cluster::{Bounds, Cluster};
@@ -11,7 +12,6 @@ use crate::progress::Progress;
 use crate::reset::execute::{self, Silent};
 use crate::reset::plan::Target;
 use crate::reset::survey::{self, Question, survey};
-use crate::stamp::CommitMeaning;
 use crate::time;
 
 /// See and move what groups have committed.

@@ -1,14 +1,13 @@
 //! Doing what was surveyed: a live node through its own endpoint, all else through Kafka, as an order that
 //! a node obeys at its next start. Reads back what Kafka stored.
 
-use kafka::CommitPosition;
+use kafka::{CommitPosition, OrderStamp};
 
 use super::survey::Planned;
 use crate::cluster::Cluster;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::liveness::Owner;
-use crate::stamp::OrderStamp;
 
 /// What to do about a node that lives and does not answer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use kafka::{CommittedOffset, OffsetAt, OffsetFound};
+use kafka::{CommitMeaning, CommittedOffset, OffsetAt, OffsetFound};
 use serde_json::{Value, json};
 
 use super::plan::{self, Facts, Move, Target, TimeFound};
@@ -14,7 +14,6 @@ use crate::liveness::{self, Owner};
 use crate::node::NodeStatus;
 use crate::output::Column;
 use crate::progress::Progress;
-use crate::stamp::CommitMeaning;
 
 /// At most so many refusals are told at once.
 const REFUSALS_SHOWN_MAX: usize = 3;

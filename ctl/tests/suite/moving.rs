@@ -25,10 +25,15 @@ fn commit(node: &Node, group: &str, offset: i64, metadata: &str) {
 
 fn node_with_ten_records(folder: &std::path::Path) -> Node {
     let node = Node::start(&folder.join("data"), 1);
-    for index in 0..10 {
-        node.push("up", "a", Sample { timestamp_ms: now_ms() + index, value: index as f64 });
-    }
+    push_ten_records(&node);
     node
+}
+
+fn push_ten_records(node: &Node) {
+    let now = now_ms();
+    for index in 0..10 {
+        node.push("up", "a", Sample { timestamp_ms: now + index, value: index as f64 });
+    }
 }
 
 fn stamp(age: Duration) -> String {
@@ -125,6 +130,52 @@ fn groups_are_copied_and_deleted() {
     let left = json_on(&node, &["offsets", "list"]);
     let names: Vec<&Value> = left["offsets"].as_array().unwrap().iter().map(|row| &row["group"]).collect();
     assert!(!names.contains(&&json!(somebody)), "{left:#}");
+}
+
+/// Where the one partition of a node stands: generation, and whether it has caught up with ten records.
+fn stands(status: &Value) -> (u64, bool) {
+    let partition = &status["partitions"][0];
+    let is_done = partition["durable"] == 10 && partition["committed_next"] == 10 && partition["lag_records"] == 0;
+    (partition["generation"].as_u64().unwrap_or_default(), is_done)
+}
+
+const COUNT: &str = "count_over_time(up{job=\"a\"}[1h])";
+
+#[test]
+fn a_living_node_is_moved_by_itself() {
+    let folder = tempfile::tempdir().unwrap();
+    let node = node_with_ten_records(folder.path());
+    let status = wait_for(&node, &["status"], |status| stands(status).1);
+    let (before, _) = stands(&status);
+    let group = status["kafka"]["group"].as_str().unwrap();
+    let reset = json_on(&node, &["offsets", "reset", "--group", group, "--to", "shift:-4", "--execute"]);
+    let row = &reset["partitions"][0];
+    assert_eq!((&reset["executed"], &row["through"], &row["records"]), (&json!(true), &json!("node"), &json!(4)));
+    assert_eq!((row["old_next_offset"].as_i64(), row["new_next_offset"].as_i64()), (Some(10), Some(6)));
+    assert_eq!(row["generation"].as_u64(), Some(before + 1));
+    wait_for(&node, &["status"], |status| stands(status) == (before + 1, true));
+    assert_eq!(node.value(COUNT), "10", "what was read again is not doubled");
+}
+
+#[test]
+fn a_stopped_node_obeys_at_its_next_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let broker = Node::start(&folder.path().join("broker"), 1);
+    let data_dir = folder.path().join("data");
+    let node = Node::start_on(&broker, &data_dir);
+    push_ten_records(&node);
+    let (before, _) = stands(&wait_for(&node, &["status"], |status| stands(status).1));
+    let (topic, group) = (node.topic.clone(), format!("{}-node", node.topic));
+    drop(node);
+    // As somebody who knows only where Kafka is; the node was alive a moment ago.
+    let reset = ["--topic", &topic, "--group", &group, "--to", "offset:0", "--execute"].map(str::to_owned);
+    let reset: Vec<&str> = ["offsets", "reset"].into_iter().chain(reset.iter().map(String::as_str)).collect();
+    assert_eq!(run_on(&broker, &reset).code, 4);
+    assert_eq!(json_on(&broker, &[&reset[..], &["--force"]].concat())["partitions"][0]["records"], 10);
+    let node = Node::start_on(&broker, &data_dir);
+    wait_for(&node, &["status"], |status| stands(status) == (before + 1, true));
+    assert_eq!(node.value(COUNT), "10", "what was read again is not doubled");
+    check_stored(&node, &group, (9, 10, "progress"));
 }
 
 #[test]

@@ -48,6 +48,21 @@ impl Node {
         node
     }
 
+    /// A node that has another's broker as its Kafka, and a topic of one partition there.
+    #[track_caller]
+    pub fn start_on(broker: &Self, data_dir: &Path) -> Self {
+        let topic = broker.group("second");
+        let flags = [
+            format!("--ingest-storage.kafka.topic={topic}"),
+            format!("--ingest-storage.kafka.consumer-group={topic}-node"),
+            format!("--ingest-storage.kafka.address={}", broker.kafka),
+            "--ingest-storage.kafka.auto-create-topic-default-partitions=1".to_owned(),
+        ];
+        let mut node = Self::start_with(data_dir, &flags);
+        node.topic = topic;
+        node
+    }
+
     /// A name that only the tests of this node use.
     pub fn group(&self, name: &str) -> String {
         format!("{}-{name}", self.topic)
@@ -93,6 +108,15 @@ impl Node {
         let body = snap::raw::Encoder::new().compress_vec(&request).unwrap();
         let answer = ureq::post(format!("{}/api/v1/push", self.http)).send(&body).unwrap();
         assert_eq!(answer.status(), 200);
+    }
+
+    /// The one value of an instant query.
+    #[track_caller]
+    pub fn value(&self, query: &str) -> String {
+        let url = format!("{}/prometheus/api/v1/query", self.http);
+        let mut answer = ureq::get(url).query("query", query).call().unwrap();
+        let answer: Value = serde_json::from_slice(&answer.body_mut().read_to_vec().unwrap()).unwrap();
+        answer["data"]["result"][0]["value"][1].as_str().unwrap_or_default().to_owned()
     }
 
     pub fn pid(&self) -> u32 {
