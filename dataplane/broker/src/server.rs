@@ -79,7 +79,9 @@ pub async fn serve(listener: TcpListener, handle: BrokerHandle, options: BrokerO
             },
             _ = retain.tick() => {
                 let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |age| age.as_millis() as i64);
-                if server.handle.send(Request::Change(Change::Retain { now_ms })).await.is_err() {
+                let sent = server.handle.send(Request::Change(Change::Retain { now_ms })).await;
+                // A log that was told to stop may end before this loop hears of it.
+                if sent.is_err() && !*server.handle.stopping().borrow() {
                     return Err(io::Error::other("the broker's log has ended"));
                 }
             }

@@ -97,6 +97,24 @@ fn remove_copies(dir: &std::path::Path) {
 }
 
 #[test]
+fn a_log_that_ends_is_an_error_only_where_nobody_stopped_it() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        // Which of two things the server hears of first is chance.
+        for is_stopped in [true, false].repeat(32) {
+            let (handle, inbox) = broker::channel();
+            drop(inbox);
+            if is_stopped {
+                handle.shutdown().await;
+            }
+            let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let ended = broker::serve(listener, handle, BrokerOptions::default()).await;
+            assert_eq!(ended.is_ok(), is_stopped, "{ended:?}");
+        }
+    });
+}
+
+#[test]
 fn connections_are_limited() {
     let broker = embedded(BrokerOptions { connections_max: 3, ..BrokerOptions::default() });
     let mut wires: Vec<Wire> = (0..3).map(|_| Wire::connect(&broker)).collect();

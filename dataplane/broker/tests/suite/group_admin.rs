@@ -25,7 +25,10 @@ fn list(
 fn delete(wire: &mut Wire, version: i16, groups: &[&str]) -> Vec<i16> {
     let names = groups.iter().map(|group| GroupId(text(group))).collect();
     let response = wire.call(version, &DeleteGroupsRequest::default().with_groups_names(names));
-    response.results.iter().map(|result| result.error_code).collect()
+    // Apache Kafka sorts its answers by the coordinators' partitions.
+    let code =
+        |group: &&str| response.results.iter().find(|result| result.group_id.as_str() == *group).unwrap().error_code;
+    groups.iter().map(code).collect()
 }
 
 fn delete_offsets(wire: &mut Wire, group: &str, topics: &[(&str, &[i32])]) -> (i16, Vec<(i32, i16)>) {
