@@ -18,12 +18,13 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("dataplane/query", &["model", "tsdb", "promql"]),
     ("dataplane/server", &["model", "disk", "tsdb", "runtime", "kafka", "broker", "wire", "ingest", "promql", "query"]),
     ("ctl", &["model", "disk", "runtime", "kafka", "wire", "promql"]),
+    ("perf", &["model", "wire"]),
 ];
 
 /// Foreign crates that only one of ours may name, because it is the seam to them.
 const SEAMS: &[(&str, &[&str])] = &[
     ("glommio", &["dataplane/runtime"]),
-    ("rskafka", &["dataplane/kafka"]),
+    ("rskafka", &["dataplane/kafka", "perf"]),
     ("kafka-protocol", &["dataplane/kafka", "dataplane/broker"]),
     ("hyper", &["dataplane/server"]),
 ];

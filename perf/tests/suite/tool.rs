@@ -1,0 +1,52 @@
+//! Running `wellperf` and looking at what it says.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+
+/// What a run has left.
+pub struct Ended {
+    pub code: i32,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+/// The node's binary lies beside ours: `cargo test --workspace` builds both.
+pub fn node_binary() -> PathBuf {
+    let path = Path::new(env!("CARGO_BIN_EXE_wellperf")).with_file_name("wellhead");
+    assert!(path.exists(), "{} is missing: run `cargo build -p wellhead` first", path.display());
+    path
+}
+
+/// Runs it with arguments that are separated by blanks.
+pub fn run(arguments: &str) -> Ended {
+    let output = Command::new(env!("CARGO_BIN_EXE_wellperf")).args(arguments.split_whitespace()).output().unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    Ended { code: output.status.code().unwrap(), stdout: text(output.stdout), stderr: text(output.stderr) }
+}
+
+/// Runs it on a node of its own and gives the report.
+#[track_caller]
+pub fn report(arguments: &str) -> Value {
+    node_binary();
+    let ended = run(&format!("{arguments} -o json"));
+    assert_eq!(ended.code, 0, "{arguments}: {}", ended.stderr);
+    serde_json::from_str(&ended.stdout).unwrap()
+}
+
+/// Every check of a report holds, and expects as much as that.
+#[track_caller]
+pub fn check_counts(report: &Value, expected: &[(&str, u64)]) {
+    let found: Vec<(&str, u64)> = report["checks"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|check| {
+            assert_eq!(check["holds"], true, "{check}");
+            assert_eq!(check["found"], check["expected"], "{check}");
+            (check["check"].as_str().unwrap(), check["found"].as_u64().unwrap())
+        })
+        .collect();
+    assert_eq!(found, expected);
+}
