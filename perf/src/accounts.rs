@@ -86,6 +86,8 @@ impl Process {
 /// # Panics
 /// The kernel has no `/proc/thread-self/schedstat`.
 pub fn own_thread_ns() -> u64 {
+    // The kernel books at ticks of some milliseconds, and whenever a thread offers its CPU.
+    std::thread::yield_now();
     let text = std::fs::read_to_string("/proc/thread-self/schedstat").expect("every kernel with io_uring has it");
     text.split(' ').next().and_then(|ns| ns.parse().ok()).expect("the first number is the time on a CPU")
 }

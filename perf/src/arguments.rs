@@ -6,8 +6,11 @@ use std::process::ExitCode;
 
 use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
+use serde_json::json;
 
+use crate::calibration::{Calibration, CalibrationOptions};
 use crate::failure::{Failure, Kind};
+use crate::report::{Check, Report};
 use crate::scenarios::Scenario;
 
 const AFTER_HELP: &str = "\
@@ -58,6 +61,31 @@ pub enum Command {
         #[command(subcommand)]
         scenario: Scenario,
     },
+    Calibrate(Calibrate),
+}
+
+/// Runs the bare loop that all figures are given in terms of
+#[derive(clap::Args, Debug)]
+#[command(after_help = "Examples:\n  wellperf calibrate\n  wellperf calibrate --calibration-series 1000000 -o json")]
+pub struct Calibrate {
+    #[command(flatten)]
+    pub options: CalibrationOptions,
+}
+
+impl Calibrate {
+    /// # Errors
+    /// No series are wanted.
+    pub fn run(&self) -> Result<Report, Failure> {
+        let none = || Failure::usage("--calibration-series must be 1 or more");
+        let calibration = Calibration::run(self.options).ok_or_else(none)?;
+        let CalibrationOptions { calibration_series, calibration_rounds } = self.options;
+        let settings = json!({"calibration_series": calibration_series, "calibration_rounds": calibration_rounds});
+        let mut report = Report::new("calibrate", settings);
+        report.calibrate(Some(&calibration));
+        let (expected, found) = (calibration.samples, calibration.appended);
+        report.checks.push(Check { name: "samples_appended".to_owned(), expected, found });
+        Ok(report)
+    }
 }
 
 /// Reads the arguments. Help, version and usage errors are said here; the error is the exit code then.

@@ -16,6 +16,7 @@ pub mod topic;
 
 pub mod report;
 
+pub mod calibration;
 pub mod load;
 pub mod scenarios;
 

@@ -11,7 +11,7 @@ use crate::accounts::Process;
 use crate::failure::Failure;
 use crate::http::{Endpoints, Http};
 
-const READY_WITHIN: Duration = Duration::from_secs(120);
+const READY_WITHIN: Duration = Duration::from_secs(600);
 const POLL: Duration = Duration::from_millis(2);
 
 /// Which node, as the command line says it.
@@ -190,9 +190,7 @@ impl Target {
     /// # Errors
     /// It is not ours, or does not become ready.
     pub fn kill_and_restart(&mut self) -> Result<Duration, Failure> {
-        let Some(started) = self.started.as_mut() else {
-            return Err(Failure::usage("only a node that wellperf has started itself is killed: leave --url away"));
-        };
+        let started = self.started.as_mut().ok_or_else(|| Failure::usage("a node of others is not killed"))?;
         if let Some(mut child) = started.child.take() {
             let failed = |error: std::io::Error| Failure::failed(format!("cannot kill the node: {error}"));
             child.kill().map_err(failed)?;

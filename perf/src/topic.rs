@@ -44,13 +44,7 @@ impl Topic {
     /// # Errors
     /// Nobody answers there, or it has no such topic.
     pub fn connect(address: &str, name: &str) -> Result<Self, Failure> {
-        // rskafka would try a closed port again until the timeout.
-        std::net::TcpStream::connect(address)
-            .map_err(|error| Failure::unreachable(format!("cannot reach the Kafka at {address}: {error}")))?;
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .map_err(|error| Failure::failed(format!("cannot start a thread's runtime: {error}")))?;
+        let runtime = runtime(address)?;
         let partitions = runtime.block_on(async {
             let client = within(address, ClientBuilder::new(vec![address.to_owned()]).build()).await?;
             partitions_of(&client, address, name).await
@@ -59,6 +53,11 @@ impl Topic {
             return Err(Failure::not_found(format!("the Kafka at {address} has no topic {name}")));
         }
         Ok(Self { runtime, partitions })
+    }
+
+    /// The first offset that any partition may have.
+    pub fn starts(&self) -> Offsets {
+        self.partitions.keys().map(|partition| (*partition, 0)).collect()
     }
 
     /// Where each partition ends now.
@@ -132,6 +131,31 @@ impl Topic {
         let produced = client.produce(records.collect(), Compression::Snappy);
         self.runtime.block_on(within("a produce request", produced)).map(drop)
     }
+}
+
+/// Makes a topic with one replica.
+///
+/// # Errors
+/// Kafka does not answer, or refuses.
+pub fn create_topic(address: &str, name: &str, partitions: u32) -> Result<(), Failure> {
+    runtime(address)?.block_on(async {
+        let client = within(address, ClientBuilder::new(vec![address.to_owned()]).build()).await?;
+        let controller =
+            client.controller_client().map_err(|error| Failure::failed(format!("Kafka fails: {error}")))?;
+        let timeout_ms = TIMEOUT.as_millis() as i32;
+        within("creating a topic", controller.create_topic(name, partitions as i32, 1, timeout_ms)).await
+    })
+}
+
+/// A runtime of this thread, for a Kafka that is there.
+fn runtime(address: &str) -> Result<tokio::runtime::Runtime, Failure> {
+    // rskafka would try a closed port again until the timeout.
+    std::net::TcpStream::connect(address)
+        .map_err(|error| Failure::unreachable(format!("cannot reach the Kafka at {address}: {error}")))?;
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::failed(format!("cannot start a thread's runtime: {error}")))
 }
 
 async fn partitions_of(client: &Client, address: &str, name: &str) -> Result<BTreeMap<i32, PartitionClient>, Failure> {

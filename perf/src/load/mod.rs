@@ -27,9 +27,9 @@ const TIMELINE_STEP: Duration = Duration::from_millis(200);
 /// Older points are thinned out beyond this.
 const TIMELINE_POINTS_MAX: usize = 2000;
 
-/// What is sent, as the command line says it.
-#[derive(clap::Args, Clone, PartialEq, Debug)]
-pub struct LoadOptions {
+/// Which samples there are, as the command line says it.
+#[derive(clap::Args, Clone, PartialEq, Eq, Debug)]
+pub struct Shape {
     /// Series of the fleet; 500 are a host.
     #[arg(long, value_name = "COUNT", default_value_t = 20_000, value_parser = clap::value_parser!(u32).range(1..=50_000_000))]
     pub series: u32,
@@ -39,41 +39,64 @@ pub struct LoadOptions {
     /// Labels of each series, the metric name among them.
     #[arg(long, value_name = "COUNT", default_value_t = 12, value_parser = clap::value_parser!(u32).range(i64::from(LABELS_MIN)..=i64::from(LABELS_MAX)))]
     pub labels: u32,
-    /// Series of one request.
-    #[arg(long, value_name = "COUNT", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    /// Series of one request or record.
+    #[arg(long, value_name = "COUNT", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=20_000))]
     pub batch: u32,
+    /// Decides labels and values.
+    #[arg(long, value_name = "NUMBER", default_value_t = 1)]
+    pub seed: u64,
+}
+
+/// How they are sent.
+#[derive(clap::Args, Clone, PartialEq, Eq, Debug)]
+pub struct LoadOptions {
+    #[command(flatten)]
+    pub shape: Shape,
     /// Requests under way at a time.
     #[arg(long, value_name = "COUNT", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=512))]
     pub connections: u32,
     /// Samples per second to send; without it as many as are taken.
-    #[arg(long, value_name = "SAMPLES")]
+    #[arg(long, value_name = "SAMPLES", value_parser = clap::value_parser!(u32).range(1..))]
     pub rate: Option<u32>,
-    /// Decides labels and values.
-    #[arg(long, value_name = "NUMBER", default_value_t = 1)]
-    pub seed: u64,
     /// Milliseconds between two samples that are pushed and then waited for by query; 0: none.
     #[arg(long, value_name = "MS", default_value_t = 250)]
     pub probe_every_ms: u64,
 }
 
-impl LoadOptions {
+impl Shape {
     /// The fleet whose last round is now.
     pub fn fleet(&self) -> FleetOptions {
-        FleetOptions {
-            seed: self.seed,
-            series: self.series,
-            labels: self.labels,
-            rounds: self.rounds,
-            end_ms: now_ms(),
-        }
+        let Self { series, rounds, labels, seed, .. } = *self;
+        FleetOptions { seed, series, labels, rounds, end_ms: now_ms() }
     }
 
-    /// Rows of a report.
+    /// Batches of a round.
+    pub fn batches(&self) -> u32 {
+        self.series.div_ceil(self.batch)
+    }
+
+    /// The series of a batch: first and end.
+    pub fn batch_range(&self, batch: u32) -> (u32, u32) {
+        let first = batch * self.batch;
+        (first, first.saturating_add(self.batch).min(self.series))
+    }
+
+    /// For a report.
     pub fn settings(&self) -> Value {
         json!({
-            "series": self.series, "rounds": self.rounds, "labels": self.labels, "batch": self.batch,
-            "connections": self.connections, "rate": self.rate, "seed": self.seed, "probe_every_ms": self.probe_every_ms,
+            "series": self.series, "rounds": self.rounds, "labels": self.labels, "batch": self.batch, "seed": self.seed,
         })
+    }
+}
+
+impl LoadOptions {
+    /// For a report.
+    pub fn settings(&self) -> Value {
+        let mut settings = self.shape.settings();
+        settings["connections"] = json!(self.connections);
+        settings["rate"] = json!(self.rate);
+        settings["probe_every_ms"] = json!(self.probe_every_ms);
+        settings
     }
 }
 

@@ -21,8 +21,8 @@ pub struct Plan {
 
 impl Plan {
     pub fn new(load: &LoadOptions) -> Self {
-        let gap = load.rate.map(|rate| Duration::from_secs_f64(f64::from(load.batch) / f64::from(rate.max(1))));
-        Self { batches_per_round: u64::from(load.series.div_ceil(load.batch)), gap }
+        let gap = load.rate.map(|rate| Duration::from_secs_f64(f64::from(load.shape.batch) / f64::from(rate)));
+        Self { batches_per_round: u64::from(load.shape.batches()), gap }
     }
 
     /// After the start of the load.
@@ -59,10 +59,9 @@ impl Sender {
         acknowledged: &Arc<AtomicU64>,
         is_over: &Arc<AtomicBool>,
     ) -> Self {
-        let own = (connection..load.series.div_ceil(load.batch)).step_by(load.connections as usize);
+        let own = (connection..load.shape.batches()).step_by(load.connections as usize);
         let batches = own.map(|batch| {
-            let first = batch * load.batch;
-            let end = first.saturating_add(load.batch).min(load.series);
+            let (first, end) = load.shape.batch_range(batch);
             (batch, Fleet::new(fleet, first, end))
         });
         Self {
@@ -139,20 +138,13 @@ impl Request {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Shape;
     use super::*;
 
     #[test]
     fn a_rate_plans_every_request() {
-        let load = LoadOptions {
-            series: 2500,
-            rounds: 2,
-            labels: 12,
-            batch: 1000,
-            connections: 2,
-            rate: Some(10_000),
-            seed: 1,
-            probe_every_ms: 0,
-        };
+        let shape = Shape { series: 2500, rounds: 2, labels: 12, batch: 1000, seed: 1 };
+        let load = LoadOptions { shape, connections: 2, rate: Some(10_000), probe_every_ms: 0 };
         let plan = Plan::new(&load);
         for (round, batch, expected_ms) in [(0, 0, 0), (0, 2, 200), (1, 0, 300), (1, 2, 500)] {
             let planned = plan.time_of(round, batch).unwrap();

@@ -10,6 +10,7 @@ use serde_json::{Map, Value, json};
 
 use crate::accounts::Account;
 use crate::arguments::{Format, OutputOptions};
+use crate::calibration::Calibration;
 use crate::failure::Failure;
 use crate::load::Point;
 use crate::target::Target;
@@ -93,6 +94,17 @@ impl Report {
                 json!({"thread": name, "cpu_seconds": round(seconds), "cpu_ns_per_sample": ns(seconds)})
             })
             .collect();
+    }
+
+    /// Gives the CPU time in terms of the bare loop on this machine as well.
+    pub fn calibrate(&mut self, calibration: Option<&Calibration>) {
+        let Some(calibration) = calibration else { return };
+        for (name, value) in calibration.figures() {
+            self.figure(name, value);
+        }
+        let spent = self.figures.get("cpu_ns_per_sample").and_then(Value::as_f64);
+        let ratio = spent.map(|spent| spent / calibration.ns_per_sample());
+        self.figure("cpu_to_calibration_ratio", json!(ratio));
     }
 
     /// The course of a load: rates between its points.

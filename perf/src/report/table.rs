@@ -4,7 +4,7 @@ use serde_json::Value;
 
 /// All that a terminal should show: figures, latencies, threads, checks.
 pub fn render(document: &Value) -> String {
-    let mut text = format!("wellperf run {}", text_of(&document["scenario"]));
+    let mut text = format!("wellperf {}", text_of(&document["scenario"]));
     for (name, value) in pairs(&document["settings"]).filter(|(_, value)| !value.is_null()) {
         text.push_str(&format!("  {name}={}", text_of(value)));
     }

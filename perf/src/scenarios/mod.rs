@@ -3,7 +3,9 @@
 //! A new scenario is a new file here and a line in [`Scenario`].
 
 mod count;
+mod ingest;
 mod push;
+mod restart;
 
 use clap::Subcommand;
 
@@ -13,6 +15,8 @@ use crate::report::Report;
 #[derive(Subcommand, Debug)]
 pub enum Scenario {
     Push(push::Push),
+    Restart(restart::Restart),
+    Ingest(ingest::Ingest),
 }
 
 impl Scenario {
@@ -21,6 +25,8 @@ impl Scenario {
     pub fn run(&self) -> Result<Report, Failure> {
         match self {
             Self::Push(push) => push.run(),
+            Self::Restart(restart) => restart.run(),
+            Self::Ingest(ingest) => ingest.run(),
         }
     }
 }

@@ -6,6 +6,7 @@ use serde_json::json;
 
 use super::count::{check_samples, wait_until_durable};
 use crate::accounts::Process;
+use crate::calibration::{Calibration, CalibrationOptions};
 use crate::failure::Failure;
 use crate::files::used_bytes;
 use crate::fleet::FleetOptions;
@@ -25,20 +26,24 @@ pub struct Push {
     pub load: LoadOptions,
     #[command(flatten)]
     pub target: TargetOptions,
+    #[command(flatten)]
+    pub calibration: CalibrationOptions,
 }
 
 impl Push {
     pub fn run(&self) -> Result<Report, Failure> {
         let target = Target::open(&self.target)?;
+        let calibration = Calibration::run(self.calibration);
         let mut report = Report::new("push", self.load.settings());
         report.describe(&target);
-        let fleet = self.load.fleet();
+        let fleet = self.load.shape.fleet();
         let pushed = push_all(&self.load, &fleet, &target)?;
         pushed.tell(&fleet, &mut report);
         let http = Http::default();
         let begin = Instant::now();
         report.checks.push(check_samples(&http, &target.endpoints, &fleet)?);
         report.figure("count_query_seconds", json!(begin.elapsed().as_secs_f64()));
+        report.calibrate(calibration.as_ref());
         Ok(report)
     }
 }

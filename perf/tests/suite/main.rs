@@ -4,4 +4,5 @@
 
 mod push;
 mod refusals;
+mod scenarios;
 mod tool;

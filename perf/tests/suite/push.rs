@@ -12,7 +12,7 @@ fn every_sample_is_counted_twice_over() {
     let folder = tempfile::tempdir().unwrap();
     let (out, html) = (folder.path().join("a.json"), folder.path().join("a.html"));
     let shown = report(&format!(
-        "run push --series 700 --rounds 3 --batch 300 --connections 2 --seed 7 --out {} --html {}",
+        "run push --series 700 --calibration-series 0 --rounds 3 --batch 300 --connections 2 --seed 7 --out {} --html {}",
         out.display(),
         html.display()
     ));
@@ -34,7 +34,7 @@ fn every_sample_is_counted_twice_over() {
 #[test]
 fn a_rate_and_other_shapes_lose_nothing() {
     let shown = report(
-        "run push --series 5 --rounds 4 --labels 20 --batch 2 --connections 9 --rate 1000 --probe-every-ms 0 --shards 1",
+        "run push --calibration-series 0 --series 5 --rounds 4 --labels 20 --batch 2 --connections 9 --rate 1000 --probe-every-ms 0 --shards 1",
     );
     check_counts(&shown, &[("samples_in_kafka", 20), ("samples_by_query", 20)]);
     assert_eq!(shown["latencies"].as_array().unwrap().len(), 1, "no probe was asked for");
@@ -62,12 +62,17 @@ fn a_running_node_is_measured_and_left_running() {
     let url = file["http"].as_str().unwrap();
     // Twice the same: the second must not count the first one's samples.
     for _ in 0..2 {
-        let shown = report(&format!("run push --series 50 --rounds 2 --url {url} --pid {}", node.id()));
+        let shown =
+            report(&format!("run push --calibration-series 0 --series 50 --rounds 2 --url {url} --pid {}", node.id()));
         check_counts(&shown, &[("samples_in_kafka", 100), ("samples_by_query", 100)]);
         assert_eq!(shown["target"]["pid"], node.id());
         assert!(shown["figures"]["resident_bytes"].as_u64().unwrap() > 0);
     }
-    assert_eq!(run(&format!("run push --series 5 --rounds 1 --url {url} --kafka-address 127.0.0.1:1")).code, 5);
+    assert_eq!(
+        run(&format!("run push --calibration-series 0 --series 5 --rounds 1 --url {url} --kafka-address 127.0.0.1:1"))
+            .code,
+        5
+    );
     assert!(node.try_wait().unwrap().is_none(), "it still runs");
     node.kill().unwrap();
     node.wait().unwrap();
