@@ -12,6 +12,7 @@ use crate::calibration::{Calibration, CalibrationOptions};
 use crate::failure::{Failure, Kind};
 use crate::report::{Check, Report};
 use crate::scenarios::Scenario;
+use crate::scenarios::compare::Compare;
 
 const AFTER_HELP: &str = "\
 Exit codes: 0 done, 1 failed, 2 usage, 3 not found, 4 refused, 5 unreachable, 6 a check says no (samples are missing or there
@@ -61,6 +62,7 @@ pub enum Command {
         #[command(subcommand)]
         scenario: Scenario,
     },
+    Compare(Compare),
     Calibrate(Calibrate),
 }
 

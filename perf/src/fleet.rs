@@ -19,6 +19,8 @@ pub const RUN_LABEL: &str = "cluster";
 /// What a fleet is like.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct FleetOptions {
+    /// The value of [`RUN_LABEL`].
+    pub run: String,
     pub seed: u64,
     pub series: u32,
     /// Labels of each series, the metric name among them.
@@ -51,11 +53,6 @@ enum ValueKind {
 }
 
 impl FleetOptions {
-    /// The value of [`RUN_LABEL`]: other for another seed or another time, always of the same length.
-    pub fn run(&self) -> String {
-        format!("perf-{:08x}", hash(self.seed, self.end_ms as u64, u64::from(self.series)) as u32)
-    }
-
     pub fn samples(&self) -> u64 {
         u64::from(self.series) * u64::from(self.rounds)
     }
@@ -68,6 +65,11 @@ impl FleetOptions {
     pub fn span_ms(&self) -> i64 {
         i64::from(self.rounds - 1) * STEP_MS
     }
+}
+
+/// A value of [`RUN_LABEL`]: other for another seed, size or time, always of the same length.
+pub fn run_name(seed: u64, series: u32, time_ms: i64) -> String {
+    format!("perf-{:08x}", hash(seed, time_ms as u64, u64::from(series)) as u32)
 }
 
 /// The metric name of a series.
@@ -83,8 +85,7 @@ pub fn metric_name(name: u32) -> String {
 impl Fleet {
     /// The series `first..end` of a fleet, before their first round.
     pub fn new(options: &FleetOptions, first: u32, end: u32) -> Self {
-        let run = options.run();
-        let series = (first..end).map(|index| State::new(options, &run, index)).collect();
+        let series = (first..end).map(|index| State::new(options, index)).collect();
         Self { options: options.clone(), first, series, round: 0 }
     }
 
@@ -129,7 +130,7 @@ impl Fleet {
 }
 
 impl State {
-    fn new(options: &FleetOptions, run: &str, index: u32) -> Self {
+    fn new(options: &FleetOptions, index: u32) -> Self {
         let random = hash(options.seed, u64::from(index), 0);
         let kind = match random % 10 {
             0 => ValueKind::Constant,
@@ -137,7 +138,7 @@ impl State {
             _ => ValueKind::Counter,
         };
         let value = (random >> 32) as f64 % 1e6;
-        Self { labels: labels_of(options.labels, run, index).into(), kind, value }
+        Self { labels: labels_of(options.labels, &options.run, index).into(), kind, value }
     }
 }
 
@@ -188,7 +189,7 @@ mod tests {
     use super::*;
 
     fn options(labels: u32) -> FleetOptions {
-        FleetOptions { seed: 7, series: 2000, labels, rounds: 3, end_ms: 1_700_000_000_000 }
+        FleetOptions { run: run_name(7, 2000, 5), seed: 7, series: 2000, labels, rounds: 3, end_ms: 1_700_000_000_000 }
     }
 
     #[test]
@@ -229,6 +230,6 @@ mod tests {
         let options = options(12);
         assert_eq!(options.time_ms(2), options.end_ms);
         assert_eq!(options.time_ms(0) + options.span_ms(), options.end_ms);
-        assert_ne!(options.run(), FleetOptions { seed: 8, ..options.clone() }.run());
+        assert_ne!(options.run, run_name(8, 2000, 5));
     }
 }

@@ -19,6 +19,7 @@ fn main() -> ExitCode {
 fn run(arguments: &Arguments) -> Result<(), Failure> {
     let report = match &arguments.command {
         Command::Run { scenario } => scenario.run()?,
+        Command::Compare(compare) => compare.run()?,
         Command::Calibrate(calibrate) => calibrate.run()?,
     };
     report.show(&arguments.output)?;

@@ -260,7 +260,11 @@ fn last_line(path: &Path) -> String {
     text.lines().next_back().unwrap_or("it has said nothing").chars().take(500).collect()
 }
 
-fn status_of(http: &Http, url: &str) -> Result<Status, Failure> {
+/// What a node says about itself.
+///
+/// # Errors
+/// It does not answer, or is no node.
+pub fn status_of(http: &Http, url: &str) -> Result<Status, Failure> {
     let page = http.page(&format!("{url}/wellhead/status"))?;
     serde_json::from_slice(&page)
         .map_err(|error| Failure::failed(format!("{url} is no wellhead node, or of another release: {error}")))

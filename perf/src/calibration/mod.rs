@@ -56,7 +56,7 @@ impl Calibration {
             return None;
         }
         let total = WARM_UP + rounds;
-        let fleet_options = FleetOptions { seed: 1, series, labels: LABELS, rounds: total, end_ms: 1_700_000_000_000 };
+        let fleet_options = fleet_of(series, total);
         let mut fleet = Fleet::new(&fleet_options, 0, series);
         let mut heart = Heart::new(series as usize);
         let progress = Progress::new("calibrating", u64::from(total));
@@ -99,6 +99,12 @@ impl Calibration {
             ("calibration_inflate_ns_per_sample", json!(self.inflate_ns[self.inflate_ns.len() / 2])),
         ]
     }
+}
+
+fn fleet_of(series: u32, rounds: u32) -> FleetOptions {
+    // Always the same bytes: a yardstick.
+    let (run, end_ms) = ("perf-00000000".to_owned(), 1_700_000_000_000);
+    FleetOptions { run, seed: 1, series, labels: LABELS, rounds, end_ms }
 }
 
 /// A round of the fleet as compressed version 1 records.
@@ -218,7 +224,7 @@ mod tests {
 
     #[test]
     fn the_loop_does_its_work() {
-        let options = FleetOptions { seed: 3, series: 1500, labels: 12, rounds: 60, end_ms: 1_700_000_000_000 };
+        let options = fleet_of(1500, 60);
         let (mut fleet, mut expected) = (Fleet::new(&options, 0, 1500), Fleet::new(&options, 0, 1500));
         let mut heart = Heart::new(1500);
         let mut inflated = Vec::new();

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use crate::accounts::{Account, Process};
 use crate::failure::Failure;
-use crate::fleet::{FleetOptions, LABELS_MAX, LABELS_MIN};
+use crate::fleet::{FleetOptions, LABELS_MAX, LABELS_MIN, run_name};
 use crate::http::Endpoints;
 use crate::latency::Latency;
 use crate::progress::Progress;
@@ -67,7 +67,8 @@ impl Shape {
     /// The fleet whose last round is now.
     pub fn fleet(&self) -> FleetOptions {
         let Self { series, rounds, labels, seed, .. } = *self;
-        FleetOptions { seed, series, labels, rounds, end_ms: now_ms() }
+        let end_ms = now_ms();
+        FleetOptions { run: run_name(seed, series, end_ms), seed, series, labels, rounds, end_ms }
     }
 
     /// Batches of a round.

@@ -30,7 +30,7 @@ pub struct Prober {
 
 impl Prober {
     pub fn new(fleet: &FleetOptions, endpoints: &Endpoints, every: Duration) -> Self {
-        Self { http: Http::default(), endpoints: endpoints.clone(), run: format!("probe-of-{}", fleet.run()), every }
+        Self { http: Http::default(), endpoints: endpoints.clone(), run: format!("probe-of-{}", fleet.run), every }
     }
 
     /// Probes until the load is over, at least once.

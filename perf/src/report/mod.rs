@@ -27,6 +27,8 @@ pub struct Report {
     threads: Vec<Value>,
     pub latencies: Vec<Value>,
     timeline: Vec<Value>,
+    /// Rows of figure, target, median, spread and ratio.
+    pub comparison: Vec<Value>,
     pub checks: Vec<Check>,
 }
 
@@ -54,6 +56,7 @@ impl Report {
             threads: Vec::new(),
             latencies: Vec::new(),
             timeline: Vec::new(),
+            comparison: Vec::new(),
             checks: Vec::new(),
         }
     }
@@ -143,6 +146,7 @@ impl Report {
             })).collect::<Vec<_>>(),
             "latencies": self.latencies,
             "threads": self.threads,
+            "comparison": self.comparison,
             "timeline": self.timeline,
         })
     }
@@ -191,7 +195,7 @@ fn write(path: &Path, text: &str) -> Result<(), Failure> {
 }
 
 /// Five significant digits.
-fn round(number: f64) -> f64 {
+pub fn round(number: f64) -> f64 {
     if number == 0.0 || !number.is_finite() {
         return number;
     }

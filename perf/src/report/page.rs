@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::plot::{self, Axes, Line, escaped};
-use super::table::number;
+use super::table::{COMPARISON_COLUMNS, LATENCY_COLUMNS, number};
 
 const STYLE: &str = "body{font:15px/1.5 system-ui,sans-serif;max-width:860px;margin:2em auto;padding:0 1em;color:#222}\
 h1{font-size:1.5em;margin-bottom:0}h2{font-size:1.1em;margin:1.8em 0 .4em}p{color:#666;margin:.2em 0}\
@@ -25,6 +25,7 @@ pub fn render(document: &Value) -> String {
     let at = document["at_ms"].as_i64().and_then(chrono::DateTime::from_timestamp_millis);
     body.push_str(&format!("<p>{}</p>", at.map(|at| format!("{at:?}")).unwrap_or_default()));
     body.push_str(&checks(&document["checks"]));
+    section(&mut body, "Comparison", &comparison(&document["comparison"]));
     section(&mut body, "Samples per second", &over_time(document, "samples_per_second", "samples/s"));
     section(&mut body, "Busy cores by thread", &cores(document));
     section(&mut body, "Resident memory", &over_time(document, "resident_bytes", "bytes"));
@@ -88,10 +89,17 @@ fn latencies(latencies: &Value) -> String {
     let names: Vec<(f64, String)> =
         names.iter().map(|(share, name)| (place(share * 100.0), (*name).to_owned())).collect();
     let svg = plot::lines(&Axes { x: "share of requests", y: "ms", x_names: &names }, &lines);
-    let columns = ["latency", "count", "p50_ms", "p90_ms", "p99_ms", "p999_ms", "max_ms"];
-    let cells: Vec<Vec<String>> =
-        rows(latencies).map(|row| columns.iter().map(|column| number(&row[*column])).collect()).collect();
-    if cells.is_empty() { String::new() } else { svg + &table(&columns, &cells) }
+    let cells = cells(latencies, &LATENCY_COLUMNS);
+    if cells.is_empty() { String::new() } else { svg + &table(&LATENCY_COLUMNS, &cells) }
+}
+
+fn comparison(comparison: &Value) -> String {
+    let cells = cells(comparison, &COMPARISON_COLUMNS);
+    if cells.is_empty() { String::new() } else { table(&COMPARISON_COLUMNS, &cells) }
+}
+
+fn cells(array: &Value, columns: &[&str]) -> Vec<Vec<String>> {
+    rows(array).map(|row| columns.iter().map(|column| number(&row[*column])).collect()).collect()
 }
 
 fn threads(threads: &Value) -> String {

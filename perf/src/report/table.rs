@@ -2,6 +2,13 @@
 
 use serde_json::Value;
 
+/// What is shown of a latency.
+pub const LATENCY_COLUMNS: [&str; 8] =
+    ["latency", "count", "p50_ms", "p90_ms", "p99_ms", "p999_ms", "max_ms", "cpu_ms_each"];
+/// What is shown of a comparison.
+pub const COMPARISON_COLUMNS: [&str; 8] =
+    ["figure", "target", "median", "min", "max", "ratio", "ratio_min", "ratio_max"];
+
 /// All that a terminal should show: figures, latencies, threads, checks.
 pub fn render(document: &Value) -> String {
     let mut text = format!("wellperf {}", text_of(&document["scenario"]));
@@ -10,18 +17,20 @@ pub fn render(document: &Value) -> String {
     }
     text.push_str("\n\n");
     let figures = pairs(&document["figures"]).map(|(name, value)| vec![name.clone(), number(value)]);
-    text.push_str(&lines(&["FIGURE", "VALUE"], &figures.collect::<Vec<_>>()));
-    section(
-        &mut text,
-        &document["latencies"],
-        &["latency", "count", "p50_ms", "p90_ms", "p99_ms", "p999_ms", "max_ms"],
-    );
+    let figures: Vec<_> = figures.collect();
+    if !figures.is_empty() {
+        text.push_str(&lines(&["FIGURE", "VALUE"], &figures));
+    }
+    section(&mut text, &document["latencies"], &LATENCY_COLUMNS);
+    section(&mut text, &document["comparison"], &COMPARISON_COLUMNS);
     section(&mut text, &document["threads"], &["thread", "cpu_seconds", "cpu_ns_per_sample"]);
     section(&mut text, &document["checks"], &["check", "expected", "found", "holds"]);
     text
 }
 
 fn section(text: &mut String, rows: &Value, columns: &[&str]) {
+    let is_known = |column: &&&str| rows.as_array().into_iter().flatten().any(|row| !row[**column].is_null());
+    let columns: Vec<&str> = columns.iter().filter(is_known).copied().collect();
     let rows: Vec<Vec<String>> = rows
         .as_array()
         .into_iter()

@@ -6,7 +6,7 @@ use crate::failure::Failure;
 use crate::fleet::{FleetOptions, NAMES, RUN_LABEL, STEP_MS, metric_name};
 use crate::http::{Endpoints, Http, scalar};
 use crate::report::Check;
-use crate::target::{Status, Target};
+use crate::target::{Status, status_of};
 
 const CONSUMED_WITHIN: Duration = Duration::from_secs(300);
 const POLL: Duration = Duration::from_millis(5);
@@ -15,10 +15,10 @@ const POLL: Duration = Duration::from_millis(5);
 ///
 /// # Errors
 /// It takes more than five minutes, or the node does not answer.
-pub fn wait_until_durable(target: &Target, http: &Http) -> Result<Status, Failure> {
+pub fn wait_until_durable(url: &str, http: &Http) -> Result<Status, Failure> {
     let begin = Instant::now();
     loop {
-        let status = target.status(http)?;
+        let status = status_of(http, url)?;
         if status.ready && status.is_durable() {
             return Ok(status);
         }
@@ -40,7 +40,7 @@ pub fn count_samples(http: &Http, endpoints: &Endpoints, fleet: &FleetOptions) -
     let mut total = 0;
     for name in 0..NAMES {
         let metric = metric_name(name);
-        let query = format!("sum(count_over_time({metric}{{{RUN_LABEL}=\"{}\"}}[{window_ms}ms]))", fleet.run());
+        let query = format!("sum(count_over_time({metric}{{{RUN_LABEL}=\"{}\"}}[{window_ms}ms]))", fleet.run);
         let data = http.instant(endpoints, &query, fleet.end_ms)?;
         total += scalar(&data).unwrap_or(0.0) as u64;
     }

@@ -58,13 +58,13 @@ impl Ingest {
         let kafka = self.kafka.clone().or_else(|| broker.as_ref().map(|broker| broker.kafka.clone()));
         let kafka = kafka.expect("either was given or started");
         let fleet = self.shape.fleet();
-        let name = format!("wellperf-{}", fleet.run());
+        let name = format!("wellperf-{}", fleet.run);
         create_topic(&kafka, &name, self.partitions)?;
         let topic = Topic::connect(&kafka, &name)?;
         fill(&self.shape, &fleet, &topic)?;
         let mut report = Report::new("ingest", self.shape.settings());
         self.consume(&kafka, &name, &fleet, &mut report)?;
-        let found = topic.count(&topic.starts(), &topic.ends()?, &fleet.run())?;
+        let found = topic.count(&topic.starts(), &topic.ends()?, &fleet.run)?;
         report.figure("records", json!(found.records));
         report.figure("record_bytes_per_sample", json!(found.record_bytes as f64 / fleet.samples() as f64));
         let expected = fleet.samples();
@@ -84,7 +84,7 @@ impl Ingest {
         let begin = Instant::now();
         let target = Target::start(&self.target, &flags)?;
         let http = Http::default();
-        let status = wait_until_durable(&target, &http)?;
+        let status = wait_until_durable(&target.url, &http)?;
         let took: Duration = begin.elapsed();
         report.describe(&target);
         let samples = fleet.samples();

@@ -5,7 +5,11 @@
 mod count;
 mod ingest;
 mod push;
+mod query;
+mod questions;
 mod restart;
+
+pub mod compare;
 
 use clap::Subcommand;
 
@@ -17,6 +21,7 @@ pub enum Scenario {
     Push(push::Push),
     Restart(restart::Restart),
     Ingest(ingest::Ingest),
+    Query(query::Query),
 }
 
 impl Scenario {
@@ -27,6 +32,7 @@ impl Scenario {
             Self::Push(push) => push.run(),
             Self::Restart(restart) => restart.run(),
             Self::Ingest(ingest) => ingest.run(),
+            Self::Query(query) => query.run(),
         }
     }
 }

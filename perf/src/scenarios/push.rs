@@ -93,11 +93,11 @@ pub fn push_all(load: &LoadOptions, fleet: &FleetOptions, target: &Target) -> Re
     let before = Marks::take(target, &topic, &http)?;
     let begin = Instant::now();
     let sent = send(load, fleet, &target.endpoints, target.process)?;
-    wait_until_durable(target, &http)?;
+    wait_until_durable(&target.url, &http)?;
     let durable_after = begin.elapsed();
     let own_cpu_seconds = own.account()?.since(&own_before).cpu_seconds();
     let after = Marks::take(target, &topic, &http)?;
-    let found = topic.count(&before.ends, &after.ends, &fleet.run())?;
+    let found = topic.count(&before.ends, &after.ends, &fleet.run)?;
     Ok(Pushed { sent, durable_after, before, after, found, own_cpu_seconds })
 }
 

@@ -49,7 +49,7 @@ impl Restart {
             let took = target.kill_and_restart()?;
             ready.record(took);
             longest = longest.max(took);
-            wait_until_durable(&target, &http)?;
+            wait_until_durable(&target.url, &http)?;
             if kill == self.kills {
                 let account = target.process.map(Process::account).transpose()?.unwrap_or_default();
                 report.figure("restart_cpu_seconds", json!(account.cpu_seconds()));

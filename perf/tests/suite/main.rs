@@ -5,4 +5,5 @@
 mod push;
 mod refusals;
 mod scenarios;
+mod targets;
 mod tool;

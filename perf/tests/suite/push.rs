@@ -1,11 +1,8 @@
 //! `run push`: on a node of its own, with a rate, and attached to a node that runs already.
 
-use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
-
 use serde_json::Value;
 
-use crate::tool::{check_counts, node_binary, report, run};
+use crate::tool::{RunningNode, check_counts, report, run};
 
 #[test]
 fn every_sample_is_counted_twice_over() {
@@ -42,30 +39,14 @@ fn a_rate_and_other_shapes_lose_nothing() {
 
 #[test]
 fn a_running_node_is_measured_and_left_running() {
-    let folder = tempfile::tempdir().unwrap();
-    let data_dir = folder.path().join("data");
-    let mut node = Command::new(node_binary())
-        .arg(format!("--data-dir={}", data_dir.display()))
-        .args(["--server.http-listen-port=0", "--broker.listen-port=0"])
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let begin = Instant::now();
-    let file = loop {
-        if let Ok(bytes) = std::fs::read(data_dir.join("node.json")) {
-            break serde_json::from_slice::<Value>(&bytes).unwrap();
-        }
-        assert!(begin.elapsed() < Duration::from_secs(60), "the node is not ready after 60 s");
-        std::thread::sleep(Duration::from_millis(20));
-    };
-    let url = file["http"].as_str().unwrap();
+    let mut node = RunningNode::start();
+    let url = node.url.clone();
     // Twice the same: the second must not count the first one's samples.
     for _ in 0..2 {
         let shown =
-            report(&format!("run push --calibration-series 0 --series 50 --rounds 2 --url {url} --pid {}", node.id()));
+            report(&format!("run push --calibration-series 0 --series 50 --rounds 2 --url {url} --pid {}", node.pid()));
         check_counts(&shown, &[("samples_in_kafka", 100), ("samples_by_query", 100)]);
-        assert_eq!(shown["target"]["pid"], node.id());
+        assert_eq!(shown["target"]["pid"], node.pid());
         assert!(shown["figures"]["resident_bytes"].as_u64().unwrap() > 0);
     }
     assert_eq!(
@@ -73,7 +54,5 @@ fn a_running_node_is_measured_and_left_running() {
             .code,
         5
     );
-    assert!(node.try_wait().unwrap().is_none(), "it still runs");
-    node.kill().unwrap();
-    node.wait().unwrap();
+    assert!(node.is_running());
 }

@@ -1,7 +1,8 @@
 //! Running `wellperf` and looking at what it says.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -49,4 +50,52 @@ pub fn check_counts(report: &Value, expected: &[(&str, u64)]) {
         })
         .collect();
     assert_eq!(found, expected);
+}
+
+/// A node that wellperf has not started; killed when dropped.
+pub struct RunningNode {
+    process: Child,
+    pub url: String,
+    _folder: tempfile::TempDir,
+}
+
+impl RunningNode {
+    #[track_caller]
+    pub fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let data_dir = folder.path().join("data");
+        let mut process = Command::new(node_binary())
+            .arg(format!("--data-dir={}", data_dir.display()))
+            .args(["--server.http-listen-port=0", "--broker.listen-port=0"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let begin = Instant::now();
+        loop {
+            if let Ok(bytes) = std::fs::read(data_dir.join("node.json")) {
+                let file: Value = serde_json::from_slice(&bytes).unwrap();
+                let url = file["http"].as_str().unwrap().to_owned();
+                return Self { process, url, _folder: folder };
+            }
+            assert!(process.try_wait().unwrap().is_none(), "the node has ended");
+            assert!(begin.elapsed() < Duration::from_secs(60), "the node is not ready after 60 s");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.process.id()
+    }
+
+    pub fn is_running(&mut self) -> bool {
+        self.process.try_wait().unwrap().is_none()
+    }
+}
+
+impl Drop for RunningNode {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
 }
