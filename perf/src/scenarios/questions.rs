@@ -11,6 +11,12 @@ use crate::fleet::{FleetOptions, NAMES, RUN_LABEL, STEP_MS, metric_name};
 use crate::http::{Endpoints, Http, RangeSpan, scalar};
 use crate::latency::Latency;
 
+/// Of the windows below. They begin between samples: releases of Prometheus differ in whether a window holds its first moment.
+const WINDOW_MS: i64 = 50_000;
+const WINDOW_STEPS: i64 = 4;
+
+const _: () = assert!(WINDOW_MS % STEP_MS != 0 && WINDOW_MS < WINDOW_STEPS * STEP_MS);
+
 /// A query and how it is asked.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Question {
@@ -36,16 +42,25 @@ pub fn questions(fleet: &FleetOptions) -> Vec<Question> {
     let run = format!("{RUN_LABEL}=\"{}\"", fleet.run);
     let host = "instance=\"10.0.0.0:9100\"";
     let metric = metric_name(0);
-    let span = RangeSpan { start_ms: fleet.end_ms - fleet.span_ms(), end_ms: fleet.end_ms, step_ms: STEP_MS };
-    // Windows end between samples: releases of Prometheus differ in whether a window holds its own first moment.
+    // Windows lie within the samples: releases of Prometheus differ in how they extrapolate before the first.
+    let start_ms = (fleet.end_ms - fleet.span_ms() + WINDOW_STEPS * STEP_MS).min(fleet.end_ms);
+    let span = RangeSpan { start_ms, end_ms: fleet.end_ms, step_ms: STEP_MS };
     let all = [
         ("one_series", format!("{metric}{{{run},{host},variant=\"variant-0\"}}"), None),
         ("sum_of_a_name", format!("sum({metric}{{{run}}})"), None),
         ("top_ten_of_a_name", format!("topk(10, {metric}{{{run}}})"), None),
         ("one_host", format!("sum by (__name__) ({{{run},{host}}})"), None),
         ("one_series_over_time", format!("{metric}{{{run},{host},variant=\"variant-0\"}}"), Some(span)),
-        ("rate_by_instance_over_time", format!("sum by (instance) (rate({metric}{{{run}}}[50s]))"), Some(span)),
-        ("max_by_zone_over_time", format!("max by (zone) (max_over_time({metric}{{{run}}}[50s]))"), Some(span)),
+        (
+            "rate_by_instance_over_time",
+            format!("sum by (instance) (rate({metric}{{{run}}}[{WINDOW_MS}ms]))"),
+            Some(span),
+        ),
+        (
+            "max_by_zone_over_time",
+            format!("max by (zone) (max_over_time({metric}{{{run}}}[{WINDOW_MS}ms]))"),
+            Some(span),
+        ),
     ];
     all.into_iter().map(|(name, query, span)| Question { name, query, span, at_ms: fleet.end_ms }).collect()
 }
