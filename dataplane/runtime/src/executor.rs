@@ -15,10 +15,20 @@ const RING_DEPTH: usize = 128;
 /// The ring is looked at between runs of futures only. With the library's 100 ms, a future that always yields (a scan of
 /// series) would hold back a log's completed write for so long.
 const RUN_TIME_MAX: Duration = Duration::from_millis(1);
-/// An executor is up at least so often. When the run time ends between a wake from another thread and the run that it asked
-/// for, the ring library (0.12) parks with that future still queued: with 1 ms of run time one wake in a hundred thousand was
-/// lost on two busy cores. Only a timer makes up for it.
-const HEARTBEAT: Duration = Duration::from_millis(10);
+/// An executor is up at least so often. When the run time ends between a wake and the run that it asked for, the ring library
+/// (0.12) parks with that future still queued: with 1 ms of run time one wake in a hundred thousand was lost on two busy cores.
+/// Only a timer makes up for it, and a timer's own wake is lost in the same way: one heartbeat alone stopped after some
+/// minutes on busy cores, and its executor for ever. Hence several, each slower than the one before: while one is lost the
+/// next is still to come, also after a pause in which the faster ones all fell due at once.
+const HEARTBEATS: [Duration; 8] = {
+    let mut periods = [Duration::from_millis(10); 8];
+    let mut index = 1;
+    while index < periods.len() {
+        periods[index] = periods[index - 1].saturating_mul(3);
+        index += 1;
+    }
+    periods
+};
 /// How long an executor that is done waits for requests that are still with the kernel.
 const DRAIN_TIME_MAX: Duration = Duration::from_secs(5);
 
@@ -75,7 +85,7 @@ where
             .make()
             .map_err(|error| format!("cannot build the executor {}: {error}", spec.name))?;
         Ok(executor.run(async move {
-            spawn_local(heartbeat()).detach();
+            HEARTBEATS.into_iter().for_each(|period| spawn_local(heartbeat(period)).detach());
             let value = make().await;
             drain().await;
             value
@@ -84,9 +94,9 @@ where
     thread.spawn(run).map(Executor).map_err(|error| format!("cannot start a thread: {error}"))
 }
 
-async fn heartbeat() {
+async fn heartbeat(period: Duration) {
     loop {
-        sleep(HEARTBEAT).await;
+        sleep(period).await;
     }
 }
 
