@@ -9,6 +9,7 @@ pub mod accounts;
 pub mod files;
 pub mod fleet;
 pub mod http;
+pub mod interrupt;
 pub mod latency;
 pub mod progress;
 pub mod target;

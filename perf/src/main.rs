@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use perf::arguments::{self, Arguments, Command, Format};
 use perf::failure::Failure;
+use perf::interrupt;
 
 fn main() -> ExitCode {
     let arguments = match arguments::parse(std::env::args_os()) {
@@ -17,6 +18,7 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> Result<(), Failure> {
+    interrupt::watch()?;
     let report = match &arguments.command {
         Command::Run { scenario } => scenario.run()?,
         Command::Compare(compare) => compare.run()?,

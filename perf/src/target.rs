@@ -10,6 +10,7 @@ use serde_json::Value;
 use crate::accounts::Process;
 use crate::failure::Failure;
 use crate::http::{Endpoints, Http};
+use crate::interrupt::Owned;
 
 const READY_WITHIN: Duration = Duration::from_secs(600);
 const POLL: Duration = Duration::from_millis(2);
@@ -56,10 +57,25 @@ pub struct Target {
 
 /// What a node of our own needs to be started again.
 struct Started {
-    child: Option<Child>,
+    running: Option<Running>,
     launch: Launch,
     /// Removed with the target; only the folder that a launch made for itself.
     _folder: tempfile::TempDir,
+}
+
+/// A node's process; killed when dropped.
+struct Running {
+    child: Child,
+    url: String,
+    _owned: Owned,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
 }
 
 /// How a node is started.
@@ -147,11 +163,11 @@ impl Target {
         }
         all.extend(flags.iter().chain(&options.node_flags).cloned());
         let launch = Launch { binary, data_dir: folder.path().join("data"), flags: all };
-        let (child, url) = launch.run()?;
-        let mut target = Self::describe(&url, None)?;
-        target.process = Some(Process(child.id()));
+        let running = launch.run()?;
+        let mut target = Self::describe(&running.url, None)?;
+        target.process = Some(Process(running.child.id()));
         target.data_dir = Some(launch.data_dir.clone());
-        target.started = Some(Started { child: Some(child), launch, _folder: folder });
+        target.started = Some(Started { running: Some(running), launch, _folder: folder });
         Ok(target)
     }
 
@@ -191,39 +207,26 @@ impl Target {
     /// It is not ours, or does not become ready.
     pub fn kill_and_restart(&mut self) -> Result<Duration, Failure> {
         let started = self.started.as_mut().ok_or_else(|| Failure::usage("a node of others is not killed"))?;
-        if let Some(mut child) = started.child.take() {
-            let failed = |error: std::io::Error| Failure::failed(format!("cannot kill the node: {error}"));
-            child.kill().map_err(failed)?;
-            child.wait().map_err(failed)?;
-        }
+        drop(started.running.take());
         let begin = Instant::now();
-        let (child, url) = started.launch.run()?;
+        let running = started.launch.run()?;
         let took = begin.elapsed();
-        self.process = Some(Process(child.id()));
-        started.child = Some(child);
-        self.endpoints = Endpoints::of_node(&url)?;
-        self.url = url;
+        self.process = Some(Process(running.child.id()));
+        self.endpoints = Endpoints::of_node(&running.url)?;
+        self.url = running.url.clone();
+        started.running = Some(running);
         Ok(took)
     }
 }
 
-impl Drop for Target {
-    fn drop(&mut self) {
-        if let Some(child) = self.started.as_mut().and_then(|started| started.child.as_mut()) {
-            let _ = child.kill();
-            let _ = child.wait();
-        }
-    }
-}
-
 impl Launch {
-    /// Starts the process and waits until it has written that it is ready. Gives its URL.
-    fn run(&self) -> Result<(Child, String), Failure> {
+    /// Starts the process and waits until it has written that it is ready.
+    fn run(&self) -> Result<Running, Failure> {
         let log_path = self.data_dir.with_extension("log");
         let failed = |what: &str, error: std::io::Error| Failure::failed(format!("cannot {what}: {error}"));
         let log = std::fs::File::create(&log_path).map_err(|error| failed("write the node's log", error))?;
         // A node that was killed has left its file: only the one with the new process counts.
-        let mut child = Command::new(&self.binary)
+        let child = Command::new(&self.binary)
             .arg(format!("--data-dir={}", self.data_dir.display()))
             .args(&self.flags)
             .env("WELLHEAD_SERVER_HTTP_LISTEN_PORT", "0")
@@ -233,20 +236,21 @@ impl Launch {
             .stderr(log)
             .spawn()
             .map_err(|error| failed(&format!("start {}", self.binary.display()), error))?;
+        let folder = self.data_dir.parent().unwrap_or(&self.data_dir);
+        let mut running = Running { _owned: Owned::new(child.id(), folder), child, url: String::new() };
         let begin = Instant::now();
         let said = || last_line(&log_path);
         loop {
             let file = std::fs::read(self.data_dir.join("node.json")).ok();
             let file = file.and_then(|bytes| serde_json::from_slice::<Value>(&bytes).ok());
-            if let Some(file) = file.filter(|file| file["pid"].as_u64() == Some(child.id().into())) {
-                return Ok((child, file["http"].as_str().unwrap_or_default().to_owned()));
+            if let Some(file) = file.filter(|file| file["pid"].as_u64() == Some(running.child.id().into())) {
+                file["http"].as_str().unwrap_or_default().clone_into(&mut running.url);
+                return Ok(running);
             }
-            if let Some(status) = child.try_wait().map_err(|error| failed("wait for the node", error))? {
+            if let Some(status) = running.child.try_wait().map_err(|error| failed("wait for the node", error))? {
                 return Err(Failure::failed(format!("the node has ended ({status}): {}", said())));
             }
             if begin.elapsed() > READY_WITHIN {
-                let _ = child.kill();
-                let _ = child.wait();
                 let seconds = READY_WITHIN.as_secs();
                 return Err(Failure::failed(format!("the node is not ready after {seconds} s: {}", said())));
             }

@@ -1,6 +1,10 @@
 //! What cannot be done is said in one sentence, with the documented exit code.
 
-use crate::tool::run;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::tool::{node_binary, run};
 
 #[track_caller]
 fn check(arguments: &str, code: i32, sentence: &str) {
@@ -39,4 +43,30 @@ fn errors_are_json_where_json_is_read() {
         assert_eq!((said["exit_code"].as_i64(), ended.code), (Some(code), code as i32), "{arguments}");
         assert!(said["error"].is_string(), "{arguments}");
     }
+}
+
+#[test]
+fn a_stopped_run_leaves_no_node_and_no_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let entries = |path: &Path| std::fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path()).collect::<Vec<_>>();
+    let mut tool = Command::new(env!("CARGO_BIN_EXE_wellperf"))
+        .args(["run", "push", "--rounds", "100000", "--rate", "1000", "--calibration-series", "0"])
+        .arg(format!("--work-dir={}", folder.path().display()))
+        .arg(format!("--wellhead-bin={}", node_binary().display()))
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    let begin = Instant::now();
+    let node = loop {
+        let file = entries(folder.path()).first().and_then(|own| std::fs::read(own.join("data/node.json")).ok());
+        if let Some(file) = file.and_then(|bytes| serde_json::from_slice::<serde_json::Value>(&bytes).ok()) {
+            break file["pid"].as_u64().unwrap();
+        }
+        assert!(begin.elapsed() < Duration::from_secs(60), "the node is not ready after 60 s");
+        std::thread::sleep(Duration::from_millis(20));
+    };
+    rustix::process::kill_process(rustix::process::Pid::from_child(&tool), rustix::process::Signal::TERM).unwrap();
+    assert_eq!(tool.wait().unwrap().code(), Some(143));
+    assert!(entries(folder.path()).is_empty(), "{:?}", entries(folder.path()));
+    assert!(!Path::new(&format!("/proc/{node}")).exists(), "node {node} still runs");
 }
