@@ -1,7 +1,7 @@
 //! The embedded Kafka-protocol broker: partition logs and group offsets behind `Disk`, and a network in front of them.
 //!
 //! [`BrokerLog`] runs on an executor thread and owns the files; [`serve`] runs on tokio and owns the sockets; a [`BrokerHandle`]
-//! joins them. It is one node without replicas, group membership or transactions. Knows nothing of samples.
+//! joins them. It is one node without replicas or transactions. Knows nothing of samples.
 
 mod batch;
 mod counters;

@@ -32,6 +32,15 @@ pub const GROUP_OFFSETS_MAX: usize = 200_000;
 /// Groups whose membership is kept, and groups with members.
 pub const GROUPS_MAX: usize = 10_000;
 
+/// Members of one group.
+pub const GROUP_MEMBERS_MAX: usize = 1_000;
+
+/// Members of all groups.
+pub const MEMBERS_MAX: usize = 5_000;
+
+/// What all members have said, and what they were assigned.
+pub const COORDINATOR_BYTES_MAX: usize = 128 << 20;
+
 /// Length of a group's name.
 pub const GROUP_NAME_BYTES_MAX: usize = 1_024;
 

@@ -5,6 +5,7 @@ mod api;
 mod cluster;
 mod configs;
 mod connection;
+mod coordinator;
 mod delete_records;
 mod errors;
 mod fetch;
@@ -12,6 +13,7 @@ mod frame;
 mod group_admin;
 mod groups;
 mod list_offsets;
+mod membership;
 mod metadata;
 mod partitions;
 mod produce;
@@ -41,10 +43,13 @@ use crate::counters::{RefusalReason, add};
 use crate::handle::{BrokerHandle, memory_permits};
 use crate::log::request::{Change, Request};
 use crate::options::BrokerOptions;
+use membership::Membership;
 
 /// The only node of the cluster.
 const NODE_ID: i32 = 1;
 const RETAIN_EVERY: Duration = Duration::from_secs(30);
+/// How late a silent member is noticed.
+const EXPIRE_EVERY: Duration = Duration::from_millis(200);
 const STOP_MAX: Duration = Duration::from_secs(5);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -53,6 +58,7 @@ struct Server {
     handle: BrokerHandle,
     options: BrokerOptions,
     request_memory: Arc<Semaphore>,
+    membership: Membership,
 }
 
 /// Serves connections until [`BrokerHandle::shutdown`]; then sends what is on its way and returns.
@@ -62,10 +68,12 @@ pub async fn serve(listener: TcpListener, handle: BrokerHandle, options: BrokerO
     options.check().map_err(|sentence| io::Error::new(io::ErrorKind::InvalidInput, sentence))?;
     let mut stopping = handle.stopping();
     let request_memory = memory_permits(options.request_memory_bytes_max);
-    let server = Arc::new(Server { handle, options, request_memory });
+    let server = Arc::new(Server { handle, options, request_memory, membership: Membership::default() });
     let mut connections = JoinSet::new();
     let mut retain = interval(RETAIN_EVERY);
     retain.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut expire = interval(EXPIRE_EVERY);
+    expire.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             // An error would mean that every handle is gone, and one is ours.
@@ -85,6 +93,7 @@ pub async fn serve(listener: TcpListener, handle: BrokerHandle, options: BrokerO
                     return Err(io::Error::other("the broker's log has ended"));
                 }
             }
+            _ = expire.tick() => server.membership.expire(),
             Some(_) = connections.join_next(), if !connections.is_empty() => {}
         }
     }

@@ -8,6 +8,7 @@ use futures_lite::future::block_on;
 use super::log_fixture::{batch, commit, committed, options, produce, topic, with_log};
 use super::request::{
     AlterConfigs, Change, CreateMode, DeleteBefore, DeleteOffsets, DeleteRecords, MorePartitions, Read, Request,
+    StoredGroup,
 };
 use super::topic_configs::TopicSetting;
 use crate::error::Refusal;
@@ -25,6 +26,11 @@ async fn delete_group(handle: &BrokerHandle, group: &str) -> Result<(), Refusal>
 async fn delete_offset(handle: &BrokerHandle, group: &str) -> Result<(), Refusal> {
     let wanted = DeleteOffsets { group: group.into(), partitions: vec![(topic("a"), 0)] };
     handle.ask(|answer| Request::Change(Change::DeleteOffsets(wanted, answer))).await??[0]
+}
+
+async fn save_group(handle: &BrokerHandle, name: &str) -> Result<(), Refusal> {
+    let group = StoredGroup { name: name.into(), protocol_type: "consumer".into(), generation: 3 };
+    handle.ask(|answer| Request::Change(Change::SaveGroup(group, answer))).await?
 }
 
 async fn alter(handle: &BrokerHandle, retention_ms: i64) -> Result<(), Refusal> {
@@ -95,6 +101,10 @@ const STEPS: &[Step] = &[
         is_done: &|seen| !seen.groups.contains(&"bare".to_owned()),
     },
     Step { act: &|handle| Box::pin(commit(handle, "kept", "a", 6)), is_done: &|seen| seen.offset == Some(6) },
+    Step {
+        act: &|handle| Box::pin(save_group(handle, "alone")),
+        is_done: &|seen| seen.groups.contains(&"alone".to_owned()),
+    },
     Step { act: &|handle| Box::pin(alter(handle, 60_000)), is_done: &|seen| seen.retention_ms.is_some() },
     Step { act: &|handle| Box::pin(alter(handle, 7)), is_done: &|seen| seen.retention_ms == Some(7) },
     Step { act: &|handle| Box::pin(produce_many(handle)), is_done: &|_| true },

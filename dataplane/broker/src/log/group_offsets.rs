@@ -16,7 +16,7 @@ use super::group_frames::{Commit, Frame, OffsetKey, append, read_frames};
 use super::request::{Committed, StoredGroup};
 use super::space::Space;
 use crate::error::BrokerError;
-use crate::limits::GROUP_OFFSETS_MAX;
+use crate::limits::{GROUP_OFFSETS_MAX, GROUPS_MAX};
 
 /// A file below this is never written anew while the broker runs.
 const REWRITE_BYTES_MIN: u64 = 8 << 20;
@@ -113,6 +113,11 @@ impl<F: DiskFile> GroupOffsets<F> {
     /// Whether one more may be stored.
     pub fn has_room_for(&self, key: &OffsetKey) -> bool {
         self.count < GROUP_OFFSETS_MAX || self.get(&key.group, key.topic, key.partition).is_some()
+    }
+
+    /// Whether the membership of one more group may be stored.
+    pub fn has_room_for_group(&self, name: &str) -> bool {
+        self.groups.len() < GROUPS_MAX || self.groups.contains_key(name)
     }
 
     /// The file that frames are appended to; hold no borrow of the rest meanwhile.

@@ -6,11 +6,18 @@ use disk::Disk;
 
 use super::Log;
 use super::group_frames::{Frame, OffsetKey, append};
-use super::request::DeleteOffsets;
+use super::request::{DeleteOffsets, StoredGroup};
 use crate::counters::add;
 use crate::error::{BrokerError, Refusal};
 
 impl<D: Disk> Log<D> {
+    pub(super) async fn save_group(&self, group: StoredGroup) -> Result<Result<(), Refusal>, BrokerError> {
+        if !self.groups.borrow().has_room_for_group(&group.name) {
+            return Ok(Err(Refusal::TooMany));
+        }
+        self.write_or_refuse(vec![Frame::Group(group)]).await
+    }
+
     pub(super) async fn delete_group(&self, group: Arc<str>) -> Result<Result<(), Refusal>, BrokerError> {
         if self.groups.borrow().find(&group).is_none() {
             return Ok(Err(Refusal::UnknownGroup));

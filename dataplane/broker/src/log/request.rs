@@ -36,6 +36,8 @@ pub(crate) enum Read {
 pub(crate) enum Change {
     Produce(ProduceRequest),
     Commit(CommitRequest),
+    /// Keeps what outlives a group's members.
+    SaveGroup(StoredGroup, oneshot::Sender<Result<(), Refusal>>),
     /// Removes a group and all of its offsets.
     DeleteGroup(Arc<str>, oneshot::Sender<Result<(), Refusal>>),
     /// Removes offsets of a group: one answer for each.

@@ -60,6 +60,7 @@ impl<D: Disk> Log<D> {
             Change::NewProducerId(answer) => drop(answer.send(self.new_producer_id().await?)),
             Change::DeleteRecords(wanted, answer) => drop(answer.send(self.delete_records(wanted).await?)),
             Change::CreatePartitions(more, answer) => drop(answer.send(self.create_partitions(more).await?)),
+            Change::SaveGroup(group, answer) => drop(answer.send(self.save_group(group).await?)),
             Change::DeleteGroup(group, answer) => drop(answer.send(self.delete_group(group).await?)),
             Change::DeleteOffsets(request, answer) => drop(answer.send(self.delete_offsets(request).await?)),
             Change::DeleteTopic(topic, answer) => drop(answer.send(self.delete_topic(&topic, woken).await?)),

@@ -8,15 +8,15 @@ use kafka_protocol::messages::api_versions_response::ApiVersion;
 use kafka_protocol::messages::{
     ApiKey, ApiVersionsRequest, ApiVersionsResponse, RequestHeader, SaslHandshakeRequest, SaslHandshakeResponse,
 };
-use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, Message};
+use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, Message, StrBytes};
 
-use super::connection::{Answer, Reply};
+use super::connection::{Addresses, Answer, Reply};
 use super::errors;
 use super::frame::{Frame, REQUEST_BYTES_MIN};
 use super::shape::{self, RequestShape};
 use super::{
-    Server, admin, cluster, configs, delete_records, fetch, group_admin, groups, list_offsets, metadata, partitions,
-    produce, producer_ids, shapes,
+    Server, admin, cluster, configs, delete_records, fetch, group_admin, groups, list_offsets, membership, metadata,
+    partitions, produce, producer_ids, shapes,
 };
 use crate::counters::RefusalReason;
 
@@ -44,6 +44,10 @@ pub(super) const APIS: &[Api] = &[
     api(ApiKey::OffsetCommit, 2, 9, &shapes::OFFSET_COMMIT),
     api(ApiKey::OffsetFetch, 1, 9, &shapes::OFFSET_FETCH),
     api(ApiKey::FindCoordinator, 0, 6, &shapes::FIND_COORDINATOR),
+    api(ApiKey::JoinGroup, 0, 9, &shapes::JOIN_GROUP),
+    api(ApiKey::Heartbeat, 0, 4, &shapes::HEARTBEAT),
+    api(ApiKey::LeaveGroup, 0, 5, &shapes::LEAVE_GROUP),
+    api(ApiKey::SyncGroup, 0, 5, &shapes::SYNC_GROUP),
     api(ApiKey::DescribeGroups, 0, 6, &shapes::DESCRIBE_GROUPS),
     api(ApiKey::ListGroups, 0, 5, &shapes::LIST_GROUPS),
     api(ApiKey::SaslHandshake, 0, 1, &shapes::SASL_HANDSHAKE),
@@ -65,6 +69,8 @@ pub(super) struct Context {
     pub server: Arc<Server>,
     /// The address that the client reached: what it is told about the node.
     pub local: SocketAddr,
+    pub peer: SocketAddr,
+    pub client_id: StrBytes,
     pub version: i16,
     pub correlation_id: i32,
 }
@@ -84,13 +90,15 @@ pub(super) fn ready(answer: Answer) -> Reply {
 }
 
 /// Begins a request: what it asks of the log is on its way when this returns. An error closes the connection, as in Kafka.
-pub(super) async fn begin(server: &Arc<Server>, local: SocketAddr, mut body: Bytes) -> Result<Reply, RefusalReason> {
+pub(super) async fn begin(server: &Arc<Server>, addresses: Addresses, mut body: Bytes) -> Result<Reply, RefusalReason> {
     let start: &[u8; REQUEST_BYTES_MIN] = body.first_chunk().ok_or(RefusalReason::Malformed)?;
     let key = i16::from_be_bytes([start[0], start[1]]);
     let version = i16::from_be_bytes([start[2], start[3]]);
     let correlation_id = i32::from_be_bytes([start[4], start[5], start[6], start[7]]);
     let api = APIS.iter().find(|api| api.key as i16 == key).ok_or(RefusalReason::Unsupported)?;
-    let context = Context { server: Arc::clone(server), local, version, correlation_id };
+    let Addresses { local, peer } = addresses;
+    let client_id = StrBytes::default();
+    let mut context = Context { server: Arc::clone(server), local, peer, client_id, version, correlation_id };
     if !(api.min..=api.max).contains(&version) {
         // Whoever asks for versions is not to guess one: the oldest answer says what would be understood.
         return match api.key {
@@ -99,7 +107,8 @@ pub(super) async fn begin(server: &Arc<Server>, local: SocketAddr, mut body: Byt
         };
     }
     shape::walk(api.shape, version, &body[REQUEST_BYTES_MIN..]).map_err(|_| RefusalReason::Malformed)?;
-    RequestHeader::decode(&mut body, api.key.request_header_version(version)).map_err(malformed)?;
+    let header = RequestHeader::decode(&mut body, api.key.request_header_version(version)).map_err(malformed)?;
+    context.client_id = header.client_id.unwrap_or_default();
     dispatch(api.key, context, body).await
 }
 
@@ -113,6 +122,10 @@ async fn dispatch(key: ApiKey, context: Context, body: Bytes) -> Result<Reply, R
         ApiKey::OffsetCommit => groups::begin_commit(context, decode(body, version)?).await,
         ApiKey::OffsetFetch => groups::begin_fetch(context, decode(body, version)?).await,
         ApiKey::FindCoordinator => groups::find_coordinator(&context, decode(body, version)?),
+        ApiKey::JoinGroup => membership::begin_join(context, decode(body, version)?).await,
+        ApiKey::Heartbeat => membership::heartbeat(&context, &decode(body, version)?),
+        ApiKey::LeaveGroup => membership::leave(&context, &decode(body, version)?),
+        ApiKey::SyncGroup => membership::begin_sync(context, decode(body, version)?).await,
         ApiKey::DescribeGroups => group_admin::begin_describe(context, decode(body, version)?).await,
         ApiKey::ListGroups => group_admin::begin_list(context, decode(body, version)?).await,
         ApiKey::SaslHandshake => sasl_handshake(&context, &decode(body, version)?),

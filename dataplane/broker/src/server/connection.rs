@@ -19,6 +19,14 @@ use crate::counters::{RefusalReason, add};
 use crate::handle::permits_of;
 use crate::limits::CONNECTION_REQUESTS_MAX;
 
+/// The two ends of a connection.
+#[derive(Clone, Copy)]
+pub(super) struct Addresses {
+    /// What the client reached: what it is told about the node.
+    pub local: SocketAddr,
+    pub peer: SocketAddr,
+}
+
 /// What a request leads to.
 pub(super) enum Answer {
     Frame(Frame, Option<OwnedSemaphorePermit>),
@@ -45,7 +53,7 @@ struct Pending {
 
 /// Serves a connection to its end.
 pub(super) async fn run(server: &Arc<Server>, stream: TcpStream) {
-    let Ok(local) = stream.local_addr() else { return };
+    let (Ok(local), Ok(peer)) = (stream.local_addr(), stream.peer_addr()) else { return };
     // Answers are written whole; waiting for more would only delay them. A peer that vanished is noticed after a while.
     let options = stream.set_nodelay(true).and_then(|()| SockRef::from(&stream).set_keepalive(true));
     if options.is_err() {
@@ -57,14 +65,14 @@ pub(super) async fn run(server: &Arc<Server>, stream: TcpStream) {
     tokio::pin!(write);
     tokio::select! {
         () = &mut write => return,
-        () = read_requests(server, local, reader, pending) => {}
+        () = read_requests(server, Addresses { local, peer }, reader, pending) => {}
     }
     write.await;
 }
 
 async fn read_requests(
     server: &Arc<Server>,
-    local: SocketAddr,
+    addresses: Addresses,
     mut reader: OwnedReadHalf,
     queue: mpsc::Sender<Pending>,
 ) {
@@ -78,7 +86,7 @@ async fn read_requests(
             Ok(len) => match read_request(server, acknowledge(&mut reader), len).await {
                 Ok((body, permit)) => {
                     add(&server.handle.counters().requests, 1);
-                    let reply = match api::begin(server, local, body).await {
+                    let reply = match api::begin(server, addresses, body).await {
                         Ok(reply) => reply,
                         Err(reason) => {
                             server.handle.counters().refuse(reason);

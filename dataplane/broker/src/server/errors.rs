@@ -28,6 +28,15 @@ pub(super) const INVALID_REPLICA_ASSIGNMENT: i16 = 39;
 pub(super) const INVALID_CONFIG: i16 = 40;
 pub(super) const UNKNOWN_TOPIC_OR_PARTITION: i16 = 3;
 pub(super) const TRANSACTIONAL_ID_AUTHORIZATION_FAILED: i16 = 53;
+pub(super) const INVALID_SESSION_TIMEOUT: i16 = 26;
+pub(super) const GROUP_MAX_SIZE_REACHED: i16 = 81;
+pub(super) const UNKNOWN_MEMBER_ID: i16 = 25;
+pub(super) const NON_EMPTY_GROUP: i16 = 68;
+pub(super) const INCONSISTENT_GROUP_PROTOCOL: i16 = 23;
+pub(super) const MEMBER_ID_REQUIRED: i16 = 79;
+pub(super) const FENCED_INSTANCE_ID: i16 = 82;
+pub(super) const REBALANCE_IN_PROGRESS: i16 = 27;
+pub(super) const GROUP_SUBSCRIBED_TO_TOPIC: i16 = 86;
 pub(super) const GROUP_ID_NOT_FOUND: i16 = 69;
 pub(super) const MISMATCHED_ENDPOINT_TYPE: i16 = 114;
 pub(super) const UNSUPPORTED_ENDPOINT_TYPE: i16 = 115;
@@ -138,6 +147,15 @@ mod tests {
             (INVALID_CONFIG, ResponseError::InvalidConfig),
             (UNKNOWN_TOPIC_OR_PARTITION, ResponseError::UnknownTopicOrPartition),
             (TRANSACTIONAL_ID_AUTHORIZATION_FAILED, ResponseError::TransactionalIdAuthorizationFailed),
+            (INVALID_SESSION_TIMEOUT, ResponseError::InvalidSessionTimeout),
+            (GROUP_MAX_SIZE_REACHED, ResponseError::GroupMaxSizeReached),
+            (UNKNOWN_MEMBER_ID, ResponseError::UnknownMemberId),
+            (NON_EMPTY_GROUP, ResponseError::NonEmptyGroup),
+            (INCONSISTENT_GROUP_PROTOCOL, ResponseError::InconsistentGroupProtocol),
+            (MEMBER_ID_REQUIRED, ResponseError::MemberIdRequired),
+            (FENCED_INSTANCE_ID, ResponseError::FencedInstanceId),
+            (REBALANCE_IN_PROGRESS, ResponseError::RebalanceInProgress),
+            (GROUP_SUBSCRIBED_TO_TOPIC, ResponseError::GroupSubscribedToTopic),
             (GROUP_ID_NOT_FOUND, ResponseError::GroupIdNotFound),
             (MISMATCHED_ENDPOINT_TYPE, ResponseError::MismatchedEndpointType),
             (UNSUPPORTED_ENDPOINT_TYPE, ResponseError::UnsupportedEndpointType),

@@ -1,4 +1,4 @@
-//! Offsets of consumer groups, without membership: whoever knows a group's name may commit and read for it.
+//! Offsets of consumer groups. A group without members is anybody's who knows its name; one with members takes commits from them only.
 
 use kafka_protocol::messages::find_coordinator_request::FindCoordinatorRequest;
 use kafka_protocol::messages::find_coordinator_response::{Coordinator, FindCoordinatorResponse};
@@ -17,6 +17,7 @@ use tokio::sync::oneshot;
 
 use super::api::{Context, ready};
 use super::connection::{Answer, Reply};
+use super::membership::member_ref;
 use super::metadata::host_and_port;
 use super::{NODE_ID, errors};
 use crate::error::Refusal;
@@ -28,8 +29,6 @@ use crate::log::request::{
 const GROUP_KEY: i8 = 0;
 const BATCHED_COORDINATORS_SINCE: i16 = 4;
 const BATCHED_GROUPS_SINCE: i16 = 8;
-/// The generation of a commit without membership.
-const NO_GENERATION: i32 = -1;
 const NO_OFFSET: i64 = -1;
 const NO_EPOCH: i32 = -1;
 
@@ -54,7 +53,7 @@ pub(super) fn find_coordinator(context: &Context, request: FindCoordinatorReques
 type Slots = Vec<(i32, Option<i16>)>;
 
 pub(super) async fn begin_commit(context: Context, request: OffsetCommitRequest) -> Reply {
-    let refusal = group_refusal(&request.group_id).or_else(|| membership_refusal(&request));
+    let refusal = group_refusal(&request.group_id).or_else(|| membership_refusal(&context, &request));
     let mut offsets = Vec::new();
     let mut outline = Vec::with_capacity(request.topics.len());
     for topic in request.topics {
@@ -79,13 +78,15 @@ pub(super) async fn begin_commit(context: Context, request: OffsetCommitRequest)
     )
 }
 
-fn group_refusal(group: &GroupId) -> Option<i16> {
+pub(super) fn group_refusal(group: &GroupId) -> Option<i16> {
     (group.is_empty() || group.len() > GROUP_NAME_BYTES_MAX).then_some(errors::INVALID_GROUP_ID)
 }
 
-fn membership_refusal(request: &OffsetCommitRequest) -> Option<i16> {
-    let is_member = request.generation_id_or_member_epoch > NO_GENERATION || !request.member_id.is_empty();
-    is_member.then_some(errors::ILLEGAL_GENERATION)
+fn membership_refusal(context: &Context, request: &OffsetCommitRequest) -> Option<i16> {
+    let member = member_ref(&request.member_id, request.group_instance_id.as_ref());
+    let membership = &context.server.membership;
+    let generation = request.generation_id_or_member_epoch;
+    membership.lock().check_commit(&request.group_id, &member, generation, membership.now()).err()
 }
 
 fn metadata_refusal(partition: &OffsetCommitRequestPartition) -> Option<i16> {

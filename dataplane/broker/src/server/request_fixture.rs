@@ -14,6 +14,8 @@ use kafka_protocol::messages::delete_topics_request::DeleteTopicState;
 use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
 use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic, ForgottenTopic, ReplicaState};
 use kafka_protocol::messages::incremental_alter_configs_request::{AlterConfigsResource, AlterableConfig};
+use kafka_protocol::messages::join_group_request::JoinGroupRequestProtocol;
+use kafka_protocol::messages::leave_group_request::MemberIdentity;
 use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
 use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
 use kafka_protocol::messages::offset_commit_request::{OffsetCommitRequestPartition, OffsetCommitRequestTopic};
@@ -22,13 +24,15 @@ use kafka_protocol::messages::offset_fetch_request::{
     OffsetFetchRequestGroup, OffsetFetchRequestTopic, OffsetFetchRequestTopics,
 };
 use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
+use kafka_protocol::messages::sync_group_request::SyncGroupRequestAssignment;
 use kafka_protocol::messages::*;
 use kafka_protocol::protocol::{Encodable, HeaderVersion, StrBytes};
 use uuid::Uuid;
 
 use super::Server;
 use super::api::{APIS, Api, begin};
-use super::connection::Answer;
+use super::connection::{Addresses, Answer};
+use super::membership::Membership;
 use crate::batch::fixture;
 use crate::counters::RefusalReason;
 use crate::handle::{BrokerHandle, channel, memory_permits};
@@ -48,7 +52,8 @@ pub(super) fn with_server<T>(work: impl AsyncFnOnce(Arc<Server>, Uuid) -> T) -> 
     runtime.block_on(async {
         let log = BrokerLog::open(SimDisk::new(1), PathBuf::from("/b"), &options, inbox).await.unwrap();
         let request_memory = memory_permits(1 << 30);
-        let server = Arc::new(Server { handle: handle.clone(), options, request_memory });
+        let server =
+            Arc::new(Server { handle: handle.clone(), options, request_memory, membership: Membership::default() });
         let worked = async {
             let id = handle.create_topic(TOPIC, 2).await.unwrap().id;
             let value = work(server, id).await;
@@ -64,7 +69,8 @@ pub(super) fn with_server<T>(work: impl AsyncFnOnce(Arc<Server>, Uuid) -> T) -> 
 /// Puts a request's bytes to the server, and waits for the answer.
 pub(super) async fn put(server: &Arc<Server>, request: Bytes) -> Result<Answer, RefusalReason> {
     let local = SocketAddr::from(([127, 0, 0, 1], 9092));
-    Ok(begin(server, local, request).await?.await)
+    let peer = SocketAddr::from(([127, 0, 0, 1], 5_000));
+    Ok(begin(server, Addresses { local, peer }, request).await?.await)
 }
 
 /// The bytes of an answer after its length.
@@ -122,6 +128,21 @@ pub(super) fn request(key: ApiKey, version: i16, id: Uuid) -> Bytes {
             encode(key, version, &DeleteTopicsRequest::default().with_topics(vec![state]))
         }
         ApiKey::DescribeConfigs => encode(key, version, &describe_configs()),
+        ApiKey::JoinGroup => encode(key, version, &join_group(version)),
+        ApiKey::SyncGroup => encode(key, version, &sync_group(version)),
+        ApiKey::Heartbeat => {
+            let request = HeartbeatRequest::default().with_group_id(GroupId(text("members")));
+            let request = request.with_generation_id(3).with_member_id(text("nobody"));
+            encode(key, version, &if version >= 3 { request.with_group_instance_id(Some(text("i"))) } else { request })
+        }
+        ApiKey::LeaveGroup => {
+            let request = LeaveGroupRequest::default().with_group_id(GroupId(text("members")));
+            if version < 3 {
+                return encode(key, version, &request.with_member_id(text("nobody")));
+            }
+            let identity = MemberIdentity::default().with_member_id(text("nobody"));
+            encode(key, version, &request.with_members(vec![identity]))
+        }
         ApiKey::DeleteRecords => encode(key, version, &delete_records()),
         ApiKey::InitProducerId => {
             let request = InitProducerIdRequest::default().with_transaction_timeout_ms(1_000);
@@ -232,6 +253,29 @@ fn create_topics() -> CreateTopicsRequest {
     let topic = |name| CreatableTopic::default().with_name(TopicName(text(name))).with_replication_factor(1);
     let made = topic("made").with_num_partitions(3).with_configs(vec![config]);
     CreateTopicsRequest::default().with_timeout_ms(1_000).with_topics(vec![made, topic(TOPIC).with_num_partitions(1)])
+}
+
+/// A member that nobody knows: it never waits for others.
+fn join_group(version: i16) -> JoinGroupRequest {
+    let protocol = JoinGroupRequestProtocol::default().with_name(text("range")).with_metadata(b"what"[..].into());
+    let request = JoinGroupRequest::default()
+        .with_group_id(GroupId(text("members")))
+        .with_session_timeout_ms(10_000)
+        .with_member_id(text("nobody"))
+        .with_protocol_type(text("consumer"))
+        .with_protocols(vec![protocol]);
+    let request = if version >= 1 { request.with_rebalance_timeout_ms(10_000) } else { request };
+    if version >= 5 { request.with_group_instance_id(Some(text("i"))) } else { request }
+}
+
+fn sync_group(version: i16) -> SyncGroupRequest {
+    let assignment = SyncGroupRequestAssignment::default().with_member_id(text("nobody"));
+    let request = SyncGroupRequest::default()
+        .with_group_id(GroupId(text("members")))
+        .with_generation_id(3)
+        .with_member_id(text("nobody"))
+        .with_assignments(vec![assignment.with_assignment(b"what"[..].into())]);
+    if version >= 5 { request.with_protocol_type(Some(text("consumer"))) } else { request }
 }
 
 fn delete_records() -> DeleteRecordsRequest {

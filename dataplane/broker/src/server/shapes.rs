@@ -139,6 +139,45 @@ const ALTERED_RESOURCE: &[Field] = &[
 
 pub(super) const DESCRIBE_CLUSTER: RequestShape = shape(0, &[field(0, BOOL), field(1, I8), field(2, BOOL)]);
 
+pub(super) const JOIN_GROUP: RequestShape = shape(
+    6,
+    &[
+        field(0, Kind::Text),
+        field(0, I32),
+        field(1, I32),
+        field(0, Kind::Text),
+        field(5, Kind::Text),
+        field(0, Kind::Text),
+        field(0, Kind::List(&[field(0, Kind::Text), field(0, Kind::Blob)], &[])),
+        field(8, Kind::Text),
+    ],
+);
+
+pub(super) const SYNC_GROUP: RequestShape = shape(
+    4,
+    &[
+        field(0, Kind::Text),
+        field(0, I32),
+        field(0, Kind::Text),
+        field(3, Kind::Text),
+        field(5, Kind::Text),
+        field(5, Kind::Text),
+        field(0, Kind::List(&[field(0, Kind::Text), field(0, Kind::Blob)], &[])),
+    ],
+);
+
+pub(super) const HEARTBEAT: RequestShape =
+    shape(4, &[field(0, Kind::Text), field(0, I32), field(0, Kind::Text), field(3, Kind::Text)]);
+
+pub(super) const LEAVE_GROUP: RequestShape = shape(
+    4,
+    &[
+        field(0, Kind::Text),
+        until(0, 2, Kind::Text),
+        field(3, Kind::List(&[field(3, Kind::Text), field(3, Kind::Text), field(5, Kind::Text)], &[])),
+    ],
+);
+
 pub(super) const LIST_GROUPS: RequestShape = shape(3, &[field(4, Kind::TextList), field(5, Kind::TextList)]);
 
 pub(super) const DESCRIBE_GROUPS: RequestShape = shape(5, &[field(0, Kind::TextList), field(3, BOOL)]);

@@ -66,6 +66,24 @@ fn every_version_is_answered() {
                     assert_eq!(response.responses[0].error_code, errors::UNKNOWN_TOPIC_OR_PARTITION);
                 }
                 ApiKey::DescribeConfigs => check_configs(&response(answer, version)),
+                ApiKey::JoinGroup => {
+                    let response: JoinGroupResponse = response(answer, version);
+                    let found = (response.error_code, response.generation_id, response.member_id.as_str());
+                    assert_eq!(found, (errors::UNKNOWN_MEMBER_ID, -1, "nobody"));
+                }
+                ApiKey::SyncGroup => {
+                    let response: SyncGroupResponse = response(answer, version);
+                    assert_eq!((response.error_code, response.assignment.len()), (errors::UNKNOWN_MEMBER_ID, 0));
+                }
+                ApiKey::Heartbeat => {
+                    let response: HeartbeatResponse = response(answer, version);
+                    assert_eq!(response.error_code, errors::UNKNOWN_MEMBER_ID);
+                }
+                ApiKey::LeaveGroup => {
+                    let response: LeaveGroupResponse = response(answer, version);
+                    let code = response.members.first().map_or(response.error_code, |member| member.error_code);
+                    assert_eq!(code, errors::UNKNOWN_MEMBER_ID, "version {version}");
+                }
                 ApiKey::DeleteRecords => {
                     let response: DeleteRecordsResponse = response(answer, version);
                     let found = response.topics[0].partitions.iter().map(|it| (it.error_code, it.low_watermark));

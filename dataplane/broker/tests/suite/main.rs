@@ -13,6 +13,7 @@ mod embedded;
 mod fetches;
 mod group_admin;
 mod groups;
+mod membership;
 mod offsets;
 mod partitions;
 mod producers;
