@@ -6,7 +6,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use disk::{Access, BLOCK_BYTES, DirEntry, Disk, DiskError, DiskFile, OpenMode, Operation};
+use disk::{Access, BLOCK_BYTES, DirEntry, Disk, DiskError, DiskFile, FileMap, OpenMode, Operation};
 use glommio::GlommioError;
 use glommio::io::{BufferedFile, DmaFile, OpenOptions};
 
@@ -90,6 +90,10 @@ impl Disk for RingDisk {
 
     async fn sync_dir(&self, dir: &Path) -> Result<(), DiskError> {
         blocking(Operation::SyncDir, dir, sync_folder).await
+    }
+
+    async fn map(&self, path: &Path) -> Result<FileMap, DiskError> {
+        blocking(Operation::Map, path, FileMap::of_path).await
     }
 
     async fn space(&self, dir: &Path) -> Result<(u64, u64), DiskError> {

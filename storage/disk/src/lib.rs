@@ -4,12 +4,14 @@
 //! tears and rots what a real one may. *Fake the device, never the component.* Knows nothing of what is stored.
 
 mod error;
+mod map;
 mod plain;
 #[cfg(test)]
 mod plain_test;
 mod sim;
 
 pub use error::{DiskError, DiskErrorKind, Operation};
+pub use map::FileMap;
 pub use plain::{PlainDisk, PlainFile};
 pub use sim::{Fault, SimDisk, SimFile, Unsynced};
 
@@ -73,6 +75,10 @@ pub trait Disk: Clone + 'static {
 
     /// Makes creations, removals and renames in this folder survive a crash.
     async fn sync_dir(&self, dir: &Path) -> Result<(), DiskError>;
+
+    /// The bytes of a whole file for any thread. It must be complete: nobody writes to it, cuts it or replaces it any more.
+    /// Removing it is fine.
+    async fn map(&self, path: &Path) -> Result<FileMap, DiskError>;
 
     /// Bytes that the file system still has for this process, and its size: `(available, total)`.
     async fn space(&self, dir: &Path) -> Result<(u64, u64), DiskError>;

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::FallocateFlags;
 use rustix::io::Errno;
 
-use crate::{Access, DirEntry, Disk, DiskError, DiskFile, OpenMode, Operation, assert_aligned};
+use crate::{Access, DirEntry, Disk, DiskError, DiskFile, FileMap, OpenMode, Operation, assert_aligned};
 
 /// The file system of the process.
 #[derive(Clone, Copy, Default, Debug)]
@@ -57,6 +57,10 @@ impl Disk for PlainDisk {
 
     async fn sync_dir(&self, dir: &Path) -> Result<(), DiskError> {
         sync_dir(dir).map_err(|error| DiskError::from_io(Operation::SyncDir, dir, &error))
+    }
+
+    async fn map(&self, path: &Path) -> Result<FileMap, DiskError> {
+        FileMap::of_path(path).map_err(|error| DiskError::from_io(Operation::Map, path, &error))
     }
 
     async fn space(&self, dir: &Path) -> Result<(u64, u64), DiskError> {

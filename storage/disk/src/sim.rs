@@ -20,7 +20,7 @@ use inode::Inode;
 use names::{Names, Node};
 use random::{Random, Survival};
 
-use crate::{Access, DirEntry, Disk, DiskError, DiskErrorKind, DiskFile, OpenMode, Operation, assert_aligned};
+use crate::{Access, DirEntry, Disk, DiskError, DiskErrorKind, DiskFile, FileMap, OpenMode, Operation, assert_aligned};
 
 /// A simulated file system. Clones share it; [`SimDisk::crash`] makes an independent one.
 #[derive(Clone, Debug)]
@@ -273,6 +273,13 @@ impl Disk for SimDisk {
         self.check_dir(Operation::SyncDir, dir)?;
         self.world.borrow_mut().names.sync_dir(dir, position);
         Ok(())
+    }
+
+    async fn map(&self, path: &Path) -> Result<FileMap, DiskError> {
+        self.enter_whole(Operation::Map, path).await?;
+        let inode = self.file(Operation::Map, path)?;
+        let inode = inode.borrow();
+        Ok(FileMap::of_bytes(inode.read(0, inode.len() as usize)))
     }
 
     async fn space(&self, dir: &Path) -> Result<(u64, u64), DiskError> {

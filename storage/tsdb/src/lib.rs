@@ -3,6 +3,7 @@
 //! Knows nothing of Kafka beyond "a partition has offsets", nothing of HTTP, nothing of tenants' limits. Runs on any
 //! [`disk::Disk`]; reads no clock.
 
+pub mod checkpoint;
 pub mod chunk;
 pub mod head;
 pub mod read;

@@ -22,6 +22,7 @@ use std::path::{Path, PathBuf};
 use disk::{Disk, DiskError, DiskErrorKind};
 use model::{PartitionId, ShardId};
 
+use crate::checkpoint::{KEPT, Manifest};
 use crate::wal::{Epoch, LogIdentity, Lsn};
 
 pub use decision::{Evidence, Finding};
@@ -116,7 +117,22 @@ impl Survey {
                 _ => {}
             }
         }
-        Ok(Self { folders })
+        let survey = Self { folders };
+        survey.check_floors()?;
+        Ok(survey)
+    }
+
+    /// Behind the checkpoint that a partition is made from, its log must be whole.
+    fn check_floors(&self) -> Result<(), RecoveryError> {
+        for partition in self.partitions() {
+            let Some((folder, checkpoint)) = self.checkpoint(partition) else { continue };
+            if folder.first() > checkpoint.lsn.next() {
+                let (segment, from, to) = (folder.dir().to_owned(), checkpoint.lsn.next(), folder.first());
+                let what = format!("of partition {partition} the frames from {from} to {to} are missing");
+                return Err(RecoveryError::Damaged { segment, offset: 0, what });
+            }
+        }
+        Ok(())
     }
 
     #[must_use]
@@ -131,15 +147,60 @@ impl Survey {
     }
 
     /// The epoch under which `shard` goes on with a partition: the last one where that stands in the shard's own folder,
-    /// else a new one.
+    /// else a new one. Also a new one where the partition has been elsewhere since the shard's newest checkpoint, whether or not
+    /// anything was logged there.
     #[must_use]
     pub fn epoch(&self, partition: PartitionId, shard: ShardId) -> Epoch {
         let last = |folder: &FolderSurvey| folder.last_epoch(partition).map(|epoch| (epoch, folder.shard()));
         match self.folders.iter().filter_map(last).max_by_key(|(epoch, _)| *epoch) {
             None => Epoch(1),
-            Some((epoch, owner)) if owner == shard => epoch,
+            Some((epoch, owner)) if owner == shard && !self.was_left_out(partition, shard) => epoch,
             Some((epoch, _)) => Epoch(epoch.0 + 1),
         }
+    }
+
+    /// Whether the shard's newest checkpoint lacks a partition that an older one has: it had moved away and comes back.
+    fn was_left_out(&self, partition: PartitionId, shard: ShardId) -> bool {
+        let folder = self.folders.iter().find(|folder| folder.shard() == shard);
+        let has_it = |checkpoint: &Manifest| checkpoint.epoch(partition).is_some();
+        folder.is_some_and(|folder| match folder.checkpoints() {
+            [newest, older @ ..] => !has_it(newest) && older.iter().any(has_it),
+            [] => false,
+        })
+    }
+
+    /// The checkpoint that a partition is made from: of those that have it the one of the last epoch, and of these the newest.
+    pub(crate) fn checkpoint(&self, partition: PartitionId) -> Option<(&FolderSurvey, &Manifest)> {
+        let of_folder = |folder| FolderSurvey::checkpoints(folder).iter().map(move |checkpoint| (folder, checkpoint));
+        let all = self.folders.iter().flat_map(of_folder);
+        // Two of one epoch are of one folder, and may be at one frame.
+        let key = |checkpoint: &Manifest| checkpoint.epoch(partition).map(|epoch| (epoch, checkpoint.number));
+        all.filter(|(_, checkpoint)| key(checkpoint).is_some()).max_by_key(|(_, checkpoint)| key(checkpoint))
+    }
+
+    /// The checkpoints that these partitions are made from, each once.
+    pub(crate) fn checkpoints_of(&self, partitions: &[PartitionId]) -> Vec<(&FolderSurvey, &Manifest)> {
+        let mut chosen: Vec<(&FolderSurvey, &Manifest)> = Vec::new();
+        for (folder, checkpoint) in partitions.iter().filter_map(|partition| self.checkpoint(*partition)) {
+            if !chosen.iter().any(|(_, known)| std::ptr::eq(*known, checkpoint)) {
+                chosen.push((folder, checkpoint));
+            }
+        }
+        chosen
+    }
+
+    /// Frames of a partition up to this epoch and frame are in its checkpoint.
+    pub(crate) fn floor(&self, partition: PartitionId) -> (Epoch, Lsn) {
+        let floor = |(_, checkpoint): (_, &Manifest)| (checkpoint.epoch(partition).expect("it has it"), checkpoint.lsn);
+        self.checkpoint(partition).map_or((Epoch(0), Lsn(0)), floor)
+    }
+
+    /// Whether a folder holds anything of other partitions than these that no checkpoint of a later owner has.
+    pub(crate) fn is_pinned(&self, folder: &FolderSurvey, partitions: &[PartitionId]) -> bool {
+        let has_moved = |checkpoint: &&Manifest, (partition, epoch)| checkpoint.epoch(partition) > Some(epoch);
+        let count = |other: &FolderSurvey, route| other.checkpoints().iter().filter(|it| has_moved(it, route)).count();
+        let is_moved = |route| self.folders.iter().any(|other| count(other, route) >= KEPT);
+        folder.routes().any(|route| !partitions.contains(&route.0) && !is_moved(route))
     }
 
     /// The partitions that any folder knows.

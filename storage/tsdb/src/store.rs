@@ -5,6 +5,7 @@
 //! Kafka: offsets come in as numbers, and who fetches, commits to the group or answers clients is not here.
 
 mod apply;
+mod checkpoint;
 mod commit;
 mod counters;
 mod marks;
@@ -23,13 +24,15 @@ use std::path::Path;
 use disk::Disk;
 use model::{FingerprintKey, Offset, PartitionId, ShardId, TenantId};
 
+use crate::checkpoint::{CheckpointFiles, CheckpointOptions, FilesFound};
 use crate::head::{Head, HeadOptions, Symbols};
 use crate::recovery::{FolderSurvey, RecoveryError, Survey, replay};
 use crate::wal::{
-    Generation, LogIdentity, PositionNote, RecordIdentity, Reset, StartupPosition, Wal, WalError, WalOptions,
+    Generation, LogIdentity, Lsn, PositionNote, RecordIdentity, Reset, StartupPosition, Wal, WalError, WalOptions,
 };
 
 pub use apply::{Applied, Identify, RecordBatch};
+pub use checkpoint::CheckpointStep;
 pub use commit::{Commit, Committed};
 pub use counters::{ReplayCounters, StoreBytes, StoreCounters, TenantCounters};
 pub use marks::PartitionMarks;
@@ -44,6 +47,7 @@ use restore::Restore;
 pub struct StoreOptions {
     pub shard: ShardId,
     pub wal: WalOptions,
+    pub checkpoint: CheckpointOptions,
     /// Of the topic whose partitions are stored.
     pub key: FingerprintKey,
     /// For heads that are made from now on.
@@ -98,6 +102,15 @@ pub struct ShardStore<D: Disk> {
     partitions: BTreeMap<PartitionId, PartitionMarks>,
     /// Absent while a commit has it.
     wal: Option<Wal<D>>,
+    /// The last frame that is durable.
+    synced: Lsn,
+    /// Bytes of frames since the store was opened, and how many of them there were when the last checkpoint began.
+    logged_bytes: u64,
+    checkpoint_bytes: u64,
+    /// Absent while a checkpoint has them.
+    files: Option<CheckpointFiles<D>>,
+    /// The frame up to which no checkpoint needs the log.
+    releasable: Option<Lsn>,
     filling: Pending,
     /// Refused by the log; goes before what is being filled.
     held: Option<Pending>,
@@ -115,6 +128,8 @@ pub struct ShardStore<D: Disk> {
 struct Tenant {
     symbols: Symbols,
     heads: BTreeMap<PartitionId, Head>,
+    /// How many series of each head the series log defines.
+    defined: BTreeMap<PartitionId, u32>,
     counters: TenantCounters,
 }
 
@@ -135,14 +150,27 @@ impl<D: Disk> ShardStore<D> {
         let shard = options.shard;
         let marks = |partition: &PartitionId| (*partition, PartitionMarks::new(survey.epoch(*partition, shard)));
         let mut restore = Restore::new(partitions.iter().map(marks).collect(), &options);
+        let own_chunks = restore.take_checkpoints(&disk, survey, partitions).await?;
         replay(&disk, survey, &|partition| partitions.contains(&partition), &mut restore).await?;
-        let Restore { tenants, partitions, counters: replayed, .. } = restore;
         let folder: FolderSurvey = survey.folder(wal_root, shard);
+        let found = FilesFound {
+            next_number: folder.next_file_number(),
+            manifests: folder.checkpoints().to_vec(),
+            pin: restore.pin(survey.is_pinned(&folder, partitions)),
+            source: own_chunks,
+        };
+        let files = CheckpointFiles::new(disk.clone(), folder.dir().to_owned(), shard, options.checkpoint, found);
+        let Restore { tenants, partitions, counters: replayed, .. } = restore;
         let wal = Wal::open(disk, &folder, options.wal).await?;
         let mut store = Self {
             options,
             tenants,
             partitions,
+            synced: wal.synced(),
+            logged_bytes: folder.bytes_behind_checkpoint(),
+            checkpoint_bytes: 0,
+            releasable: None,
+            files: Some(files),
             wal: Some(wal),
             filling: Pending::default(),
             held: None,
@@ -242,6 +270,11 @@ impl<D: Disk> ShardStore<D> {
 
 impl Tenant {
     fn new(options: &StoreOptions) -> Self {
-        Self { symbols: Symbols::new(options.key.clone()), heads: BTreeMap::new(), counters: TenantCounters::default() }
+        Self {
+            symbols: Symbols::new(options.key.clone()),
+            heads: BTreeMap::new(),
+            defined: BTreeMap::new(),
+            counters: TenantCounters::default(),
+        }
     }
 }

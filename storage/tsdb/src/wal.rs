@@ -23,6 +23,7 @@ pub use section::{
 pub use segment::SegmentId;
 pub use turn::Turn;
 
+pub(crate) use fields::{Fields, put_bytes, put_signed, put_varint};
 pub(crate) use frame::{FRAME_BYTES_MAX, PART_HEADER_BYTES, Part, PartError, PartHeader};
 pub(crate) use segment::{
     HeaderState, SEGMENT_HEADER_BYTES, SegmentHeader, StreamPosition, file_name, parse_file_name,

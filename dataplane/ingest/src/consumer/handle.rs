@@ -70,6 +70,8 @@ pub struct ShardReport {
     pub tenants: Vec<TenantReport>,
     /// Turns written since the store was opened.
     pub turns: u64,
+    /// Checkpoints taken since then.
+    pub checkpoints: u64,
     /// Questions that are being answered.
     pub reads_active: usize,
     /// Memory of decoding: buffers of one record.

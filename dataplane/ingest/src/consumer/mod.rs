@@ -22,6 +22,7 @@ pub use reply::{NamesRequest, ReadBudget, ReadError, Reply, SeriesStream};
 mod handle;
 pub use handle::{ShardHandle, ShardInbox, ShardReport, StartFacts, TenantReport, shard_channel};
 
+mod checkpointing;
 mod columns;
 mod decode;
 mod quarantine;

@@ -21,6 +21,7 @@ use tsdb::recovery::Survey;
 use tsdb::store::{Committed, ResetDone, ShardStore, StoreError, StoreOptions};
 use tsdb::wal::WalError;
 
+use super::checkpointing::Checkpointing;
 use super::decode::{Applying, Decoder, PartitionRun};
 use super::handle::Message;
 use super::quarantine::Quarantine;
@@ -57,7 +58,9 @@ pub enum ShardError {
     #[error(transparent)]
     Wal(#[from] WalError),
     #[error("the quarantine failed: {0}")]
-    Quarantine(#[from] DiskError),
+    Quarantine(DiskError),
+    #[error("a checkpoint failed: {0}")]
+    Checkpoint(#[from] DiskError),
 }
 
 /// A shard's executor side.
@@ -76,6 +79,7 @@ struct Core<D: Disk> {
     commit: Option<Pin<Box<dyn Future<Output = Committed<D>>>>>,
     /// Set while the log refuses.
     retry: Option<Pin<Box<dyn Future<Output = ()>>>>,
+    checkpoint: Checkpointing<D>,
     is_held: bool,
     reads: Vec<Pin<Box<dyn Future<Output = ()>>>>,
     read_steps: Rc<Cell<u64>>,
@@ -105,7 +109,9 @@ impl<D: Disk, S: BatchSource> ShardLoop<D, S> {
         let partitions: Vec<PartitionId> = inbox.partitions.iter().map(|state| state.partition()).collect();
         let decoder = Decoder::new(options.store.key.clone());
         let quarantine =
-            Quarantine::open(disk.clone(), &options.quarantine_dir, inbox.shard, options.quarantine_bytes_max).await?;
+            Quarantine::open(disk.clone(), &options.quarantine_dir, inbox.shard, options.quarantine_bytes_max)
+                .await
+                .map_err(ShardError::Quarantine)?;
         let store = ShardStore::open(disk, &options.wal_root, survey, &partitions, options.store).await?;
         let core = Core {
             store: Rc::new(RefCell::new(store)),
@@ -115,6 +121,7 @@ impl<D: Disk, S: BatchSource> ShardLoop<D, S> {
             quarantine,
             commit: None,
             retry: None,
+            checkpoint: Checkpointing::new(),
             is_held: false,
             reads: Vec::new(),
             read_steps: Rc::default(),
@@ -189,8 +196,23 @@ impl<D: Disk> Core<D> {
         }
     }
 
-    /// Starts a commit if none is under way. True while there is one, or something for one.
+    /// Starts what is to be written and is not under way: a commit, a checkpoint. True while there is anything of it.
     async fn write(&mut self) -> Result<bool, ShardError> {
+        let is_committing = self.start_commit().await?;
+        self.advance_checkpoint();
+        Ok(is_committing || self.checkpoint.is_moving())
+    }
+
+    /// Takes the next piece of a checkpoint, or begins one: when enough was logged, and before the end, so that the next start
+    /// has little to replay.
+    fn advance_checkpoint(&mut self) {
+        let mut store = self.store.borrow_mut();
+        let is_last = self.is_stopping() && self.commit.is_none() && store.has_news_for_checkpoint();
+        let is_wanted = store.is_checkpoint_due() || is_last;
+        self.checkpoint.advance(&mut store, is_wanted && !self.is_held);
+    }
+
+    async fn start_commit(&mut self) -> Result<bool, ShardError> {
         if self.commit.is_some() || self.retry.is_some() {
             return Ok(true);
         }
@@ -207,7 +229,7 @@ impl<D: Disk> Core<D> {
             if aside.is_empty() {
                 continue;
             }
-            let kept = self.quarantine.keep(&aside).await?;
+            let kept = self.quarantine.keep(&aside).await.map_err(ShardError::Quarantine)?;
             if kept.dropped > 0 {
                 let run = &mut self.runs[slot];
                 run.counters.quarantine_dropped += kept.dropped;
@@ -263,6 +285,10 @@ impl<D: Disk> Core<D> {
             && retry.as_mut().poll(context).is_ready()
         {
             self.retry = None;
+            is_news = true;
+        }
+        if let Poll::Ready(result) = self.checkpoint.poll(context, &self.pause) {
+            result?;
             is_news = true;
         }
         while self.reads.len() < READS_MAX && !self.is_inbox_closed {
@@ -389,6 +415,7 @@ impl<D: Disk> Core<D> {
             store: store.counters(),
             tenants: tenants.collect(),
             turns: self.turns,
+            checkpoints: self.checkpoint.published(),
             reads_active: self.reads.len(),
             decode_bytes: self.decoder.capacity_bytes() as u64,
             quarantine_file_bytes: self.quarantine.bytes(),

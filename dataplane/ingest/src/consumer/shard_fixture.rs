@@ -13,6 +13,7 @@ use futures_lite::future;
 use model::{
     FingerprintKey, MatchOp, Matcher, Offset, PartitionId, Sample, ShardId, TenantId, TimeRange, encode_labels,
 };
+use tsdb::checkpoint::CheckpointOptions;
 use tsdb::chunk::decode_xor;
 use tsdb::head::HeadOptions;
 use tsdb::read::{SelectRequest, SeriesSnapshot};
@@ -173,7 +174,15 @@ pub(super) fn options(wal_bytes_max: u64) -> ShardOptions {
     let wal =
         WalOptions { segment_bytes: 16 * 4096, reserve_segments: 1, part_bytes_max: 8192, bytes_max: wal_bytes_max };
     let head = HeadOptions { series_max: 1000, future_grace_ms: 60_000 };
-    let store = StoreOptions { shard: ShardId(0), wal, key: FingerprintKey::new(5), head, memory_bytes_max: 1 << 30 };
+    let checkpoint = CheckpointOptions { wal_bytes: 64 << 10, chunk_file_bytes: 16 << 10 };
+    let store = StoreOptions {
+        shard: ShardId(0),
+        wal,
+        checkpoint,
+        key: FingerprintKey::new(5),
+        head,
+        memory_bytes_max: 1 << 30,
+    };
     ShardOptions {
         store,
         wal_root: WAL_ROOT.into(),

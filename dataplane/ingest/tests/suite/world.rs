@@ -21,6 +21,7 @@ use model::{FingerprintKey, MatchOp, Matcher, PartitionId, Sample, ShardId, Tena
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, watch};
 use tokio::task::{JoinHandle, LocalSet};
+use tsdb::checkpoint::CheckpointOptions;
 use tsdb::chunk::decode_xor;
 use tsdb::head::HeadOptions;
 use tsdb::read::SelectRequest;
@@ -219,7 +220,8 @@ impl Node {
             WalOptions { segment_bytes: 64 * 4096, reserve_segments: 1, part_bytes_max: 64 << 10, bytes_max: 1 << 30 };
         let head = HeadOptions { series_max: 1000, future_grace_ms: 60_000 };
         let key = FingerprintKey::new(1);
-        let store = StoreOptions { shard: ShardId(0), wal, key, head, memory_bytes_max: 1 << 30 };
+        let checkpoint = CheckpointOptions { wal_bytes: 64 << 10, chunk_file_bytes: 16 << 10 };
+        let store = StoreOptions { shard: ShardId(0), wal, checkpoint, key, head, memory_bytes_max: 1 << 30 };
         let options = ShardOptions {
             store,
             wal_root: "/node/wal".into(),

@@ -32,6 +32,10 @@ impl SeriesColumns {
             if is_whole && claimed_samples(&chunk.bytes) > self.samples_left {
                 return Err(SelectError::TooManySamples);
             }
+            if !chunk.bytes.are_intact() {
+                let what = format!("a chunk of {} on disk fails its checksum", snapshot.labels);
+                return Err(SelectError::Storage(what));
+            }
             let taken = column
                 .append(chunk, self.range)
                 .map_err(|reason| SelectError::Storage(format!("decoding a chunk of {}: {reason}", snapshot.labels)))?;

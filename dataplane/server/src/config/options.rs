@@ -43,6 +43,7 @@ pub struct Options {
     pub write: WriteOptions,
     pub wal_segment_bytes: u64,
     pub wal_bytes_max: u64,
+    pub wal_checkpoint_bytes: u64,
     pub query: QueryOptions,
 }
 
@@ -199,6 +200,7 @@ impl Options {
                 }
             })?,
             wal_bytes_max: read.parsed("wal.size-limit", parse_bytes)?,
+            wal_checkpoint_bytes: read.parsed("wal.checkpoint-size", parse_bytes)?,
             query: query(&read)?,
         })
     }

@@ -269,6 +269,10 @@ fn stores(reports: &[ShardReport], page: &mut Exposition) {
     for report in reports {
         page.sample(&[("shard", &report.shard.to_string())], report.turns as f64);
     }
+    page.family("wellhead_checkpoints_total", Kind::Counter, "Checkpoints taken.");
+    for report in reports {
+        page.sample(&[("shard", &report.shard.to_string())], report.checkpoints as f64);
+    }
     page.family("wellhead_wal_file_bytes", Kind::Gauge, "Size of the write-ahead log.");
     for report in reports {
         if let Some(bytes) = report.store.wal_file_bytes {

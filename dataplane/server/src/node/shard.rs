@@ -7,6 +7,7 @@ use ingest::consumer::{RawBatch, ShardHandle, ShardLoop, ShardOptions, shard_cha
 use model::{FingerprintKey, PartitionId, ShardId};
 use runtime::{Executor, ExecutorSpec, RingDisk, SlotSender, Slots, slots, spawn_executor};
 use tokio::sync::oneshot;
+use tsdb::checkpoint::CheckpointOptions;
 use tsdb::head::HeadOptions;
 use tsdb::recovery::Survey;
 use tsdb::store::StoreOptions;
@@ -26,6 +27,7 @@ pub struct ShardPlan {
     pub quarantine_dir: PathBuf,
     pub key: FingerprintKey,
     pub wal: WalOptions,
+    pub checkpoint: CheckpointOptions,
     pub head: HeadOptions,
     pub memory_bytes_max: u64,
     /// Fetched and not yet applied, per shard.
@@ -75,9 +77,9 @@ pub fn start_shard(
 }
 
 fn shard_options(shard: ShardId, plan: ShardPlan) -> ShardOptions {
-    let ShardPlan { wal_root, quarantine_dir, key, wal, head, memory_bytes_max, .. } = plan;
+    let ShardPlan { wal_root, quarantine_dir, key, wal, checkpoint, head, memory_bytes_max, .. } = plan;
     ShardOptions {
-        store: StoreOptions { shard, wal, key, head, memory_bytes_max },
+        store: StoreOptions { shard, wal, checkpoint, key, head, memory_bytes_max },
         wal_root,
         quarantine_dir,
         quarantine_bytes_max: QUARANTINE_BYTES_MAX,

@@ -16,6 +16,7 @@ use query::{PoolOptions, QueryPool, ReadLimits};
 use runtime::{Companion, ExecutorSpec, RingDisk, spawn_executor};
 use sd_notify::NotifyState;
 use tokio::sync::watch;
+use tsdb::checkpoint::CheckpointOptions;
 use tsdb::head::HeadOptions;
 use tsdb::recovery::{Survey, survey};
 use tsdb::wal::WalOptions;
@@ -324,6 +325,7 @@ async fn start_shards(
             bytes_max: options.wal_bytes_max / count,
             ..WalOptions::default()
         },
+        checkpoint: CheckpointOptions { wal_bytes: options.wal_checkpoint_bytes, ..CheckpointOptions::default() },
         head: HeadOptions {
             series_max: tsdb::head::SERIES_MAX,
             future_grace_ms: options.write.grace.as_millis() as i64,

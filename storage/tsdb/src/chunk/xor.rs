@@ -58,6 +58,33 @@ impl XorAppender {
         }
     }
 
+    /// What goes on with a chunk that was finished: reads it to its end.
+    ///
+    /// # Errors
+    /// It is no chunk, or does not end with its last sample.
+    pub fn resume(bytes: &[u8]) -> Result<Self, ChunkError> {
+        let mut reader = XorReader::new(bytes)?;
+        let mut first_bits = None;
+        // A window is made by the first change of the value.
+        let mut has_window = false;
+        while let Some(sample) = reader.next_sample()? {
+            has_window |= *first_bits.get_or_insert(sample.value.to_bits()) != sample.value.to_bits();
+        }
+        let XorReader { at, count, timestamp_ms, value_bits, delta_ms, leading, trailing, .. } = reader;
+        if at.div_ceil(8) != bytes.len() || at > usize::from(u16::MAX) {
+            return Err(ChunkError::Malformed { sample: count, count });
+        }
+        Ok(Self {
+            last_timestamp_ms: timestamp_ms,
+            last_value_bits: value_bits,
+            last_delta_ms: delta_ms,
+            at_bit: at as u16,
+            count,
+            leading: if has_window { leading } else { NO_WINDOW },
+            trailing,
+        })
+    }
+
     #[must_use]
     #[inline]
     pub fn count(&self) -> u16 {

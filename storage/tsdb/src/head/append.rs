@@ -20,12 +20,11 @@ use model::{RejectReason, Sample, SeriesRef, TimeRange};
 use super::fingerprints::prefetch;
 use super::series::{NONE, Series};
 use super::{CHUNK_RANGE_MS, Head, SAMPLES_PER_CHUNK, SealedChunk, Slot};
+use crate::checkpoint::ChunkBytes;
 use crate::chunk::{SAMPLE_BYTES_MAX, XorAppender, XorReader};
 
 /// Appends in flight between prefetch and use: their lines (two each) stay well within the first-level cache.
 const BATCH_LEN: usize = 64;
-/// The two counters in front of an `Arc`'s bytes.
-const ARC_BYTES: u64 = 16;
 
 /// The latest timestamp that is acceptable.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -130,6 +129,8 @@ impl Head {
         }
         let is_there = match self.sealed_around(series, sample.timestamp_ms) {
             Around::Open => holds(XorReader::of_open(self.arena.slot(series.slot), &series.open), sample),
+            // Of a chunk that the disk does not give back nobody can say what it holds.
+            Around::Sealed(chunk) if !chunk.bytes.are_intact() => false,
             Around::Sealed(chunk) => XorReader::new(&chunk.bytes).is_ok_and(|reader| holds(reader, sample)),
             Around::Gap => false,
         };
@@ -166,9 +167,10 @@ impl Head {
     fn seal(&mut self, series_index: u32) {
         let series = self.series.get_mut(series_index);
         let bytes = finished(self.arena.slot(series.slot), &series.open);
-        self.sealed_bytes += bytes.len().next_multiple_of(8) as u64 + ARC_BYTES;
         let range = open_range(&bytes, &series.open);
-        series.sealed = self.sealed.push(SealedChunk { range, bytes, previous: series.sealed });
+        let bytes = ChunkBytes::Held(bytes);
+        self.sealed_bytes += bytes.memory_bytes();
+        series.sealed = self.sealed.push(SealedChunk { range, bytes, previous: series.sealed, logged: None });
         self.arena.free(series.slot);
         series.slot = Slot::NONE;
         series.open = XorAppender::new();
@@ -208,6 +210,6 @@ pub(super) fn open_range(finished: &[u8], open: &XorAppender) -> TimeRange {
 }
 
 /// The exclusive end of the aligned range that holds a time.
-fn range_end_ms(timestamp_ms: i64) -> i64 {
+pub(super) fn range_end_ms(timestamp_ms: i64) -> i64 {
     timestamp_ms.div_euclid(CHUNK_RANGE_MS).saturating_add(1).saturating_mul(CHUNK_RANGE_MS)
 }

@@ -38,6 +38,7 @@ pub(super) fn checked_labels(canonical_labels: &[u8]) -> Result<Vec<(&str, &str)
 ///
 /// Series come in the order of a scrape, so nearly all labels of the next one are here: comparing them costs a tenth of
 /// looking up two symbols and a pair.
+#[derive(Default)]
 pub(super) struct LatestLabels {
     /// Names and values, one behind the other.
     texts: String,
@@ -48,10 +49,6 @@ pub(super) struct LatestLabels {
 }
 
 impl LatestLabels {
-    pub(super) fn new() -> Self {
-        Self { texts: String::new(), ends: Vec::new(), pairs: Vec::new(), pairs_before: Vec::new() }
-    }
-
     pub(super) fn pairs(&self) -> &[PairId] {
         &self.pairs
     }
@@ -101,7 +98,7 @@ mod tests {
     #[track_caller]
     fn check(before: &[(&str, &str)], labels: &[(&str, &str)], asked_expected: &[&str]) {
         let pair_of = |name: &str, value: &str| PairId(format!("{name}={value}").bytes().map(u32::from).sum());
-        let mut latest = LatestLabels::new();
+        let mut latest = LatestLabels::default();
         latest.replace(&[("z", "z")], pair_of);
         latest.replace(before, pair_of);
         let mut asked = Vec::new();

@@ -166,7 +166,7 @@ fn bytes_are_accounted_by_owner() {
     assert_eq!((sealed.bytes.series, sealed.bytes.postings), (open.bytes.series, open.bytes.postings));
     let cost = tenant.select(&[], EVER).cost(&tenant.head, SERIES_COUNT as usize);
     let referenced = cost.referenced_bytes / u64::from(SERIES_COUNT);
-    check("sealed chunks", sealed.bytes.chunks_sealed, referenced + 40 + 16..=referenced + 40 + 16 + 12);
+    check("sealed chunks", sealed.bytes.chunks_sealed, referenced + 56 + 16..=referenced + 56 + 16 + 12);
     // The next chunks will need the room again.
     check("open chunks", sealed.bytes.chunks_open, copied..=(referenced + 20) * 3 / 2);
     assert!(cost.copied_bytes < sealed.bytes.chunks_open / 4);

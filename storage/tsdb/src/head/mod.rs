@@ -10,6 +10,7 @@ mod arena;
 mod counters;
 mod definition;
 mod fingerprints;
+mod image;
 mod matching;
 mod paged;
 mod postings;
@@ -18,21 +19,21 @@ mod sets;
 mod snapshot;
 mod symbols;
 
-use std::sync::Arc;
-
 use model::{Fingerprint, RejectReason, SeriesRef, TimeRange};
 
 pub use append::{Appended, Horizon};
 pub use counters::{HeadBytes, HeadCounters};
+pub(crate) use image::{ImageError, LabelDictionary};
 pub use symbols::{Symbol, Symbols};
 
+use crate::checkpoint::{ChunkAt, ChunkBytes};
 use crate::chunk::XorAppender;
 
 use arena::{ChunkArena, Slot};
 use definition::{LatestLabels, checked_labels};
 use fingerprints::FingerprintTable;
 use paged::Paged;
-use postings::Postings;
+use postings::{PairId, Postings};
 use series::{LabelPool, Series};
 
 /// Samples of a full chunk.
@@ -93,8 +94,10 @@ pub struct Head {
 /// A chunk that gets no more samples. Chunks of a series are a list, newest first.
 struct SealedChunk {
     range: TimeRange,
-    bytes: Arc<[u8]>,
+    bytes: ChunkBytes,
     previous: u32,
+    /// Where the chunk log has it.
+    logged: Option<ChunkAt>,
 }
 
 impl Head {
@@ -110,7 +113,7 @@ impl Head {
             sealed: Paged::new(),
             range: TimeRange { min_ms: i64::MAX, max_ms: i64::MIN },
             sealed_bytes: 0,
-            latest: LatestLabels::new(),
+            latest: LatestLabels::default(),
         }
     }
 
@@ -220,15 +223,22 @@ impl Head {
             let (name, value) = (symbols.intern(name), symbols.intern(value));
             self.postings.intern(symbols, name, value)
         });
-        let labels = self.labels.push(self.latest.pairs());
+        let latest = std::mem::take(&mut self.latest);
+        let series = self.push_series(latest.pairs());
+        self.latest = latest;
+        self.fingerprints.insert(fingerprint, series);
+        Ok(series)
+    }
+
+    fn push_series(&mut self, pairs: &[PairId]) -> SeriesRef {
+        let labels = self.labels.push(pairs);
         let open = XorAppender::new();
         let added = Series { open, seal_at_ms: i64::MIN, slot: Slot::NONE, sealed: series::NONE, labels };
         let series = SeriesRef(self.series.push(added));
-        for pair in self.latest.pairs() {
+        for pair in pairs {
             self.postings.add(*pair, series.0);
         }
-        self.fingerprints.insert(fingerprint, series);
-        Ok(series)
+        series
     }
 }
 

@@ -29,7 +29,7 @@ impl Head {
         let mut chunks: Vec<ChunkSnapshot> = Vec::new();
         if let Some((slot, open)) = self.open_within(series, range) {
             let bytes = finished(slot, &series.open);
-            chunks.push(ChunkSnapshot { range: open, encoding: ChunkEncoding::Xor, bytes });
+            chunks.push(ChunkSnapshot { range: open, encoding: ChunkEncoding::Xor, bytes: bytes.into() });
         }
         for chunk in self.sealed_within(series, range) {
             let bytes = chunk.bytes.clone();

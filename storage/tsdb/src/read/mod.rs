@@ -10,6 +10,8 @@ use std::sync::Arc;
 
 use model::{Labels, Matcher, TenantId, TimeRange};
 
+use crate::checkpoint::ChunkBytes;
+
 pub use names::{NamesCursor, NamesQuestion};
 pub use select::SelectCursor;
 
@@ -37,7 +39,7 @@ pub struct ChunkSnapshot {
     pub range: TimeRange,
     pub encoding: ChunkEncoding,
     /// The chunk's bytes: big-endian u16 sample count, then the bit stream.
-    pub bytes: Arc<[u8]>,
+    pub bytes: ChunkBytes,
 }
 
 /// Prometheus' encoding numbers.

@@ -175,7 +175,7 @@ fn header_cases() -> Vec<Case> {
             put_header(d, 1, &SegmentHeader { shard: ShardId(6), segment, segment_bytes, first, synced: Lsn(0) }).await; }),
             Damage(1, 0, "shard 6")),
         ("header of a newer release", 3, |d| Box::pin(async { overwrite(d, &segment_path(0, 1), 8, &[2, 0]).await }), Refused("newer release")),
-        ("oldest segment gone", 9, |d| Box::pin(async { d.remove(&segment_path(0, 1)).await.unwrap() }), Damage(2, 0, "before its first")),
+        ("oldest segment gone", 9, |d| Box::pin(async { d.remove(&segment_path(0, 1)).await.unwrap() }), Damage(2, 0, "no checkpoint has them")),
         ("segment gone between others", 16, |d| Box::pin(async { d.remove(&segment_path(0, 2)).await.unwrap() }), Refused("0000000000000002.wal is missing")),
     ]
 }

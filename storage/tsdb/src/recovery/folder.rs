@@ -11,6 +11,7 @@ use super::decision::{
     Evidence, Finding, HeaderEvidence, HeaderFinding, HeaderVerdict, Verdict, judge_header, judge_stream,
 };
 use super::reader::SegmentReader;
+use crate::checkpoint::{Manifest, next_number, survey_checkpoints};
 use crate::wal::{
     Epoch, FRAME_BYTES_MAX, HeaderState, LogIdentity, Lsn, Malformed, PartError, PartHeader, SEGMENT_HEADER_BYTES,
     Section, Sections, SegmentHeader, SegmentId, StreamPosition, file_name, parse_file_name,
@@ -25,6 +26,12 @@ pub struct FolderSurvey {
     accepted: Lsn,
     identity: Option<LogIdentity>,
     torn_tail: Option<TornTail>,
+    /// The first frame that is there as a whole.
+    first: Lsn,
+    /// Newest first.
+    checkpoints: Vec<Manifest>,
+    damaged_checkpoints: Vec<RecoveryError>,
+    next_file_number: u64,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -89,12 +96,52 @@ pub async fn survey_folder<D: Disk>(disk: &D, dir: &Path, shard: ShardId) -> Res
             return Err(damaged(&dir.join(file_name(segments[index].id)), 0, what));
         }
     }
+    let (checkpoints, damaged_checkpoints) = survey_checkpoints(disk, dir, shard).await?;
     let kept = drop_void(&mut segments, in_use);
-    let mut scan = Scan::new(dir, segments);
+    let first = kept.first().map_or(StreamPosition::start_of(Lsn(1)), |(_, header)| header.first);
+    let path = kept.first().map_or(dir.to_owned(), |(index, _)| dir.join(file_name(segments[*index].id)));
+    check_floor(&path, first, &checkpoints, &damaged_checkpoints)?;
+    let mut scan = Scan::new(dir, segments, first);
     scan.read(disk, &kept).await?;
     scan.sync_again(disk).await?;
     let Scan { segments, accepted, identity, torn_tail, .. } = scan;
-    Ok(FolderSurvey { dir: dir.to_owned(), shard, segments, accepted, identity, torn_tail })
+    if let Some(ahead) = checkpoints.iter().find(|checkpoint| checkpoint.last > accepted) {
+        let what = format!("the log ends with frame {accepted}, but a checkpoint has frame {} already", ahead.last);
+        return Err(damaged(dir, 0, &what));
+    }
+    let identity = identity.or_else(|| checkpoints.iter().find_map(|checkpoint| checkpoint.identity.clone()));
+    let names = disk.list(dir).await?.into_iter().map(|entry| entry.name);
+    Ok(FolderSurvey {
+        dir: dir.to_owned(),
+        shard,
+        segments,
+        accepted,
+        identity,
+        torn_tail,
+        first: if first.part > 0 { first.lsn.next() } else { first.lsn },
+        checkpoints,
+        damaged_checkpoints,
+        next_file_number: next_number(names),
+    })
+}
+
+/// What the log begins with must follow from a checkpoint, unless it is its first frame.
+fn check_floor(
+    path: &Path,
+    first: StreamPosition,
+    checkpoints: &[Manifest],
+    damages: &[RecoveryError],
+) -> Result<(), RecoveryError> {
+    let is_start = first == StreamPosition::start_of(Lsn(1));
+    let is_covered = |lsn: Lsn| checkpoints.iter().any(|checkpoint| checkpoint.lsn >= lsn);
+    let before = if first.part > 0 { first.lsn } else { Lsn(first.lsn.0.saturating_sub(1)) };
+    if is_start || is_covered(before) {
+        return Ok(());
+    }
+    match damages.first() {
+        Some(damage) => Err(damage.clone()),
+        None => Err(damaged(path, 0, &format!("the frames up to {before} are missing, and no checkpoint has them"))),
+    }
 }
 
 async fn list_segments<D: Disk>(disk: &D, dir: &Path) -> Result<Vec<SegmentId>, RecoveryError> {
@@ -154,6 +201,8 @@ struct Scan<'a> {
     /// Parts of the frame that is being put together: the segments that they are in.
     frame_segments: Vec<(usize, u64)>,
     part_count: u16,
+    /// The first frame goes on from a segment that was given up: a checkpoint has it.
+    is_beginning_gone: bool,
     payload: Vec<u8>,
     epochs: BTreeMap<PartitionId, Epoch>,
     identity: Option<LogIdentity>,
@@ -161,12 +210,13 @@ struct Scan<'a> {
 }
 
 impl<'a> Scan<'a> {
-    fn new(dir: &'a Path, segments: Vec<SegmentSurvey>) -> Self {
+    fn new(dir: &'a Path, segments: Vec<SegmentSurvey>, first: StreamPosition) -> Self {
         Self {
             dir,
             segments,
-            expected: StreamPosition::start_of(Lsn(1)),
-            accepted: Lsn(0),
+            expected: first,
+            accepted: Lsn(first.lsn.0.saturating_sub(1)),
+            is_beginning_gone: first.part > 0,
             synced: Lsn(0),
             frame_segments: Vec::new(),
             part_count: 0,
@@ -242,7 +292,8 @@ impl<'a> Scan<'a> {
     }
 
     fn fits(&self, part: &PartHeader) -> bool {
-        part.position == self.expected && (part.position.part == 0 || part.part_count == self.part_count)
+        let is_known = part.position.part == 0 || part.part_count == self.part_count || self.part_count == 0;
+        part.position == self.expected && is_known
     }
 
     /// False where the frame takes a partition back to an older epoch.
@@ -256,7 +307,11 @@ impl<'a> Scan<'a> {
         if part.position.part == 0 {
             self.payload.clear();
             self.frame_segments.clear();
-            self.part_count = part.part_count;
+        }
+        self.part_count = part.part_count;
+        if self.is_beginning_gone {
+            self.pass_over(part, index, end);
+            return Ok(true);
         }
         if self.payload.len() + reader.payload().len() > FRAME_BYTES_MAX {
             return Err(damaged(&reader.path, end, "a frame is larger than any that is written"));
@@ -293,6 +348,20 @@ impl<'a> Scan<'a> {
         self.accepted = lsn;
         self.expected = StreamPosition::start_of(lsn.next());
         Ok(true)
+    }
+
+    /// A part of a frame whose beginning is gone.
+    fn pass_over(&mut self, part: &PartHeader, index: usize, end: u64) {
+        let lsn = part.position.lsn;
+        self.segments[index].role = Role::Kept { end, last: lsn };
+        self.synced = self.synced.max(part.synced);
+        if part.position.part + 1 < part.part_count {
+            self.expected.part += 1;
+            return;
+        }
+        self.is_beginning_gone = false;
+        self.accepted = lsn;
+        self.expected = StreamPosition::start_of(lsn.next());
     }
 
     /// Looks behind a hole for anything that was written later.
@@ -373,7 +442,18 @@ impl FolderSurvey {
     #[must_use]
     pub fn empty(dir: &Path, shard: ShardId) -> Self {
         let (dir, segments) = (dir.to_owned(), Vec::new());
-        Self { dir, shard, segments, accepted: Lsn(0), identity: None, torn_tail: None }
+        Self {
+            dir,
+            shard,
+            segments,
+            accepted: Lsn(0),
+            identity: None,
+            torn_tail: None,
+            first: Lsn(1),
+            checkpoints: Vec::new(),
+            damaged_checkpoints: Vec::new(),
+            next_file_number: 1,
+        }
     }
 
     #[must_use]
@@ -410,9 +490,53 @@ impl FolderSurvey {
         self.segments.iter().map(|segment| segment.file_bytes).sum()
     }
 
-    /// The partitions and epochs that accepted frames name.
+    /// The partitions and epochs that accepted frames and checkpoints name.
     pub fn routes(&self) -> impl Iterator<Item = (PartitionId, Epoch)> {
-        self.segments.iter().flat_map(|segment| &segment.routes).copied().collect::<BTreeSet<_>>().into_iter()
+        let marks = self.checkpoints.iter().flat_map(|checkpoint| checkpoint.marks.values());
+        let of_checkpoints = marks.map(|(mark, _)| (mark.partition, mark.epoch));
+        let of_frames = self.segments.iter().flat_map(|segment| &segment.routes).copied();
+        of_frames.chain(of_checkpoints).collect::<BTreeSet<_>>().into_iter()
+    }
+
+    /// Newest first.
+    pub(crate) fn checkpoints(&self) -> &[Manifest] {
+        &self.checkpoints
+    }
+
+    /// Checkpoints that cannot be read, where an older one can. For the log.
+    #[must_use]
+    pub fn damaged_checkpoints(&self) -> &[RecoveryError] {
+        &self.damaged_checkpoints
+    }
+
+    pub(crate) fn next_file_number(&self) -> u64 {
+        self.next_file_number
+    }
+
+    /// The first frame that is there as a whole.
+    pub(super) fn first(&self) -> Lsn {
+        self.first
+    }
+
+    /// Bytes of the log that the newest checkpoint does not make unnecessary, about.
+    pub(crate) fn bytes_behind_checkpoint(&self) -> u64 {
+        let floor = self.checkpoints.first().map_or(Lsn(0), |newest| newest.lsn);
+        let is_needed = |role: Role| matches!(role, Role::Kept { last, .. } if last > floor);
+        let end = |role: Role| if let Role::Kept { end, .. } = role { end } else { 0 };
+        self.segments.iter().filter(|segment| is_needed(segment.role)).map(|segment| end(segment.role)).sum()
+    }
+
+    /// Files that were in use, oldest first: the last frame of which each has a part, and its length.
+    pub(crate) fn older(&self) -> impl Iterator<Item = (SegmentId, Lsn, u64)> {
+        let mut last_so_far = Lsn(0);
+        self.segments.iter().filter_map(move |segment| {
+            match segment.role {
+                Role::Kept { last, .. } => last_so_far = last_so_far.max(last),
+                Role::Void => {}
+                Role::Reserve => return None,
+            }
+            Some((segment.id, last_so_far, segment.file_bytes))
+        })
     }
 
     #[must_use]

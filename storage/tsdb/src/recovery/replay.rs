@@ -46,7 +46,7 @@ pub async fn replay<D: Disk>(
     let epochs: BTreeSet<Epoch> = routes.filter(|route| is_wanted(route.0)).map(|route| route.1).collect();
     for epoch in epochs {
         for folder in survey.folders() {
-            Pass { folder, epoch, is_wanted, payload: Vec::new(), next: None }.run(disk, visitor).await?;
+            Pass { folder, survey, epoch, is_wanted, payload: Vec::new(), next: None }.run(disk, visitor).await?;
         }
     }
     Ok(())
@@ -55,6 +55,7 @@ pub async fn replay<D: Disk>(
 /// One reading of one folder for one epoch.
 struct Pass<'a> {
     folder: &'a FolderSurvey,
+    survey: &'a Survey,
     epoch: Epoch,
     is_wanted: &'a dyn Fn(PartitionId) -> bool,
     payload: Vec<u8>,
@@ -63,15 +64,20 @@ struct Pass<'a> {
 }
 
 impl Pass<'_> {
-    fn wants(&self, partition: PartitionId, epoch: Epoch) -> bool {
-        epoch == self.epoch && (self.is_wanted)(partition)
+    /// Whether a frame says anything of a partition that no checkpoint has.
+    fn wants(&self, (partition, epoch): (PartitionId, Epoch), lsn: Lsn) -> bool {
+        if epoch != self.epoch || !(self.is_wanted)(partition) {
+            return false;
+        }
+        let (floor_epoch, floor_lsn) = self.survey.floor(partition);
+        epoch > floor_epoch || (epoch == floor_epoch && lsn > floor_lsn)
     }
 
     async fn run<D: Disk>(&mut self, disk: &D, visitor: &mut impl Replay) -> Result<(), RecoveryError> {
         let folder = self.folder;
         for segment in &folder.segments {
-            if let Role::Kept { end, .. } = segment.role
-                && segment.routes.iter().any(|(partition, epoch)| self.wants(*partition, *epoch))
+            if let Role::Kept { end, last } = segment.role
+                && segment.routes.iter().any(|route| self.wants(*route, last))
             {
                 self.read_segment(disk, segment.id, end, visitor).await?;
             }
@@ -119,7 +125,7 @@ impl Pass<'_> {
     fn visit<R: Replay>(&self, place: FramePlace, visitor: &mut R) -> Result<(), R::Error> {
         let mut sections = Sections::new(&self.payload);
         while let Some(section) = sections.next_section()? {
-            if section.route().is_some_and(|(partition, epoch)| self.wants(partition, epoch)) {
+            if section.route().is_some_and(|route| self.wants(route, place.lsn)) {
                 visitor.section(place, section)?;
             }
         }

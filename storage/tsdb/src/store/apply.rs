@@ -71,7 +71,7 @@ impl<D: Disk> ShardStore<D> {
         if !self.tenants.contains_key(batch.tenant) {
             self.tenants.insert(batch.tenant.clone(), Tenant::new(&self.options));
         }
-        let Tenant { symbols, heads, counters } = self.tenants.get_mut(batch.tenant).expect("inserted above");
+        let Tenant { symbols, heads, counters, .. } = self.tenants.get_mut(batch.tenant).expect("inserted above");
         let head = heads.entry(batch.partition).or_insert_with(|| Head::new(self.options.head));
         let (turn, scratch) = (&mut self.filling.turn, &mut self.scratch);
         turn.begin(batch.tenant, batch.partition, epoch);

@@ -42,6 +42,8 @@ impl Pending {
 pub struct Commit<D: Disk> {
     wal: Wal<D>,
     pending: Pending,
+    /// Frames up to here may go.
+    release: Option<Lsn>,
 }
 
 /// What came of it, for [`ShardStore::finish_commit`].
@@ -57,11 +59,20 @@ impl<D: Disk> Commit<D> {
     pub async fn run(mut self) -> Committed<D> {
         let mut result = self.wal.append(&mut self.pending.turn).await;
         if result.is_ok()
-            && let Err(error) = self.wal.replenish().await
+            && let Err(error) = self.tidy().await
         {
             result = Err(error);
         }
         Committed { wal: self.wal, pending: self.pending, result }
+    }
+
+    /// What nobody waits for: room for the next turns.
+    async fn tidy(&mut self) -> Result<(), WalError> {
+        self.wal.replenish().await?;
+        match self.release {
+            Some(lsn) => self.wal.release(lsn).await,
+            None => Ok(()),
+        }
     }
 }
 
@@ -78,7 +89,7 @@ impl<D: Disk> ShardStore<D> {
             None => self.take_filling()?,
         };
         let wal = self.wal.take().expect("asserted above");
-        Some(Commit { wal, pending })
+        Some(Commit { wal, pending, release: self.releasable })
     }
 
     /// Takes the log back and moves the durable marks.
@@ -90,7 +101,9 @@ impl<D: Disk> ShardStore<D> {
         let Committed { wal, mut pending, result } = committed;
         self.wal = Some(wal);
         match &result {
-            Ok(_) => {
+            Ok(lsn) => {
+                self.logged_bytes += self.wal.as_ref().map_or(0, Wal::latest_frame_bytes);
+                self.synced = *lsn;
                 for (partition, generation, next) in &pending.marks {
                     self.marks_mut(*partition).set_durable(*generation, *next);
                 }

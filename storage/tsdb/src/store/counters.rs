@@ -119,6 +119,7 @@ impl<D: Disk> ShardStore<D> {
         let turns = [Some(&self.filling), self.held.as_ref(), self.spare.as_ref()];
         bytes.wal = turns.into_iter().flatten().map(|pending| pending.turn.capacity_bytes() as u64).sum();
         bytes.wal += self.wal.as_ref().map_or(0, |wal| wal.memory_bytes() as u64);
+        bytes.wal += self.files.as_ref().map_or(0, crate::checkpoint::CheckpointFiles::memory_bytes);
         bytes
     }
 }

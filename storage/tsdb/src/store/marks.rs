@@ -123,6 +123,13 @@ impl PartitionMarks {
         }
     }
 
+    /// Takes over what a checkpoint says.
+    pub(super) fn restore_mark(&mut self, mark: &Progress, position: Option<StartupPosition>) {
+        self.generation = mark.generation;
+        (self.applied, self.durable, self.last) = (Some(mark.next), Some(mark.next), mark.last);
+        self.position = position;
+    }
+
     pub(super) fn restore_progress(&mut self, progress: &Progress) -> Result<(), ProgressBreak> {
         let expected = self.applied.unwrap_or(progress.first);
         if progress.first != expected || progress.generation != self.generation {

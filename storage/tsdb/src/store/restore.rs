@@ -2,13 +2,15 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use disk::Disk;
 use model::{FingerprintKey, PartitionId, RejectReason, Sample, SeriesRef, TenantId};
 
 use super::marks::{PartitionMarks, ProgressBreak};
 use super::{ReplayCounters, StoreOptions, Tenant};
+use crate::checkpoint::{CheckpointSource, ChunkMaps, HeadSource, Manifest, Pin, Stamps, covers, restore_checkpoint};
 use crate::head::{Appended, DefineError, Head, Horizon, Symbols};
-use crate::recovery::{FramePlace, Replay};
-use crate::wal::{Definitions, Malformed, Owner, Samples, Section};
+use crate::recovery::{FramePlace, RecoveryError, Replay, Survey};
+use crate::wal::{Definitions, Epoch, Malformed, Owner, Samples, Section};
 
 /// As many samples are looked at together as a head prefetches, some times over.
 const BATCH_LEN: usize = 512;
@@ -34,6 +36,11 @@ pub(super) struct Restore<'a> {
     pub(super) tenants: HashMap<TenantId, Tenant>,
     pub(super) partitions: BTreeMap<PartitionId, PartitionMarks>,
     pub(super) counters: ReplayCounters,
+    /// The epoch of each partition's state in the checkpoint that it was made from.
+    epochs: BTreeMap<PartitionId, Epoch>,
+    stamps: Stamps,
+    /// A partition that was logged before is not in the shard's newest checkpoint.
+    has_moved: bool,
     items: Vec<(SeriesRef, Sample)>,
     outcomes: Vec<Result<Appended, RejectReason>>,
 }
@@ -46,8 +53,78 @@ impl<'a> Restore<'a> {
             tenants: HashMap::new(),
             partitions,
             counters: ReplayCounters::default(),
+            epochs: BTreeMap::new(),
+            stamps: Stamps::default(),
+            has_moved: false,
             items: Vec::new(),
             outcomes: Vec::new(),
+        }
+    }
+
+    /// Makes the heads that checkpoints have. Gives back the shard's own newest checkpoint, if that was one of them, with the
+    /// files of its chunk log.
+    pub(super) async fn take_checkpoints<D: Disk>(
+        &mut self,
+        disk: &D,
+        survey: &Survey,
+        partitions: &[PartitionId],
+    ) -> Result<Option<(u64, ChunkMaps)>, RecoveryError> {
+        let (mut own_chunks, mut going_on) = (None, Vec::new());
+        for (folder, manifest) in survey.checkpoints_of(partitions) {
+            let is_newest = folder.checkpoints().first().is_some_and(|newest| std::ptr::eq(newest, manifest));
+            let is_own_newest = folder.shard() == self.options.shard && is_newest;
+            let is_chosen = |partition: PartitionId| {
+                survey.checkpoint(partition).is_some_and(|(_, chosen)| std::ptr::eq(chosen, manifest))
+            };
+            let goes_on =
+                |partition: PartitionId| manifest.epoch(partition) == Some(self.partitions[&partition].epoch());
+            let chosen = partitions.iter().copied().filter(|partition| is_chosen(*partition));
+            // What moved here is logged anew, and so is what has been elsewhere in between.
+            let (own, moved): (Vec<_>, Vec<_>) = chosen.partition(|partition| is_own_newest && goes_on(*partition));
+            for (partitions, is_own) in [(&own[..], true), (&moved[..], false)] {
+                if partitions.is_empty() {
+                    continue;
+                }
+                let (dir, shard) = (folder.dir(), folder.shard());
+                let source = CheckpointSource { dir, shard, manifest, partitions, is_own };
+                let mut stamps = std::mem::take(&mut self.stamps);
+                let maps = restore_checkpoint(disk, &source, self, &mut stamps).await?;
+                self.stamps = stamps;
+                partitions.iter().for_each(|partition| self.restore_mark(*partition, manifest, is_own));
+                if is_own {
+                    own_chunks = Some((manifest.number, maps));
+                    going_on.extend_from_slice(partitions);
+                }
+            }
+        }
+        let known = survey.partitions();
+        self.has_moved = partitions.iter().any(|partition| known.contains(partition) && !going_on.contains(partition));
+        Ok(own_chunks)
+    }
+
+    /// How long the shard's own older checkpoints stay.
+    pub(super) fn pin(&self, is_pinned_for_good: bool) -> Pin {
+        match (is_pinned_for_good, self.has_moved) {
+            (true, _) => Pin::ForGood,
+            (false, true) => Pin::UntilReplaced,
+            (false, false) => Pin::None,
+        }
+    }
+
+    fn restore_mark(&mut self, partition: PartitionId, manifest: &Manifest, is_own: bool) {
+        let (mark, position) = &manifest.marks[&partition];
+        self.epochs.insert(partition, mark.epoch);
+        self.partitions.get_mut(&partition).expect("only wanted partitions are taken").restore_mark(mark, *position);
+        if is_own {
+            self.note_defined(partition);
+        }
+    }
+
+    fn note_defined(&mut self, partition: PartitionId) {
+        for tenant in self.tenants.values_mut() {
+            if let Some(head) = tenant.heads.get(&partition) {
+                tenant.defined.insert(partition, head.series_count());
+            }
         }
     }
 
@@ -60,8 +137,11 @@ impl<'a> Restore<'a> {
         Ok(())
     }
 
-    fn append(&mut self, mut samples: Samples<'_>) -> Result<(), RestoreError> {
+    fn append(&mut self, place: FramePlace, mut samples: Samples<'_>) -> Result<(), RestoreError> {
         let (_, head) = head_of(&mut self.tenants, self.options, &samples.owner)?;
+        let is_of_checkpoint = self.epochs.get(&samples.owner.partition) == Some(&samples.owner.epoch);
+        let tenant = TenantId::new(samples.owner.tenant).expect("it has a head");
+        let stamps = if is_of_checkpoint { self.stamps.of(&tenant, samples.owner.partition) } else { &[] };
         loop {
             self.items.clear();
             while self.items.len() < BATCH_LEN {
@@ -69,7 +149,9 @@ impl<'a> Restore<'a> {
                 if series.0 >= head.series_count() {
                     return Err(RestoreError::UnknownSeries { series: series.0 });
                 }
-                self.items.push((series, sample));
+                if !covers(stamps, series, place.lsn) {
+                    self.items.push((series, sample));
+                }
             }
             if self.items.is_empty() {
                 return Ok(());
@@ -87,13 +169,26 @@ impl<'a> Restore<'a> {
     }
 }
 
+impl HeadSource for Restore<'_> {
+    fn key(&self) -> &FingerprintKey {
+        &self.key
+    }
+
+    fn head(&mut self, tenant: &TenantId, partition: PartitionId) -> (&mut Symbols, &mut Head) {
+        let options = self.options;
+        let tenant = self.tenants.entry(tenant.clone()).or_insert_with(|| Tenant::new(options));
+        let head = tenant.heads.entry(partition).or_insert_with(|| Head::new(options.head));
+        (&mut tenant.symbols, head)
+    }
+}
+
 impl Replay for Restore<'_> {
     type Error = RestoreError;
 
-    fn section(&mut self, _: FramePlace, section: Section<'_>) -> Result<(), RestoreError> {
+    fn section(&mut self, place: FramePlace, section: Section<'_>) -> Result<(), RestoreError> {
         match section {
             Section::Definitions(definitions) => self.define(definitions)?,
-            Section::Samples(samples) => self.append(samples)?,
+            Section::Samples(samples) => self.append(place, samples)?,
             Section::Progress(progress) => {
                 let marks = self.partitions.get_mut(&progress.partition).expect("only wanted partitions are replayed");
                 marks.restore_progress(&progress)?;

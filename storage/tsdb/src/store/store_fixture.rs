@@ -11,12 +11,15 @@ use model::{
 };
 
 use super::{Applied, RecordBatch, ShardStore, StoreOptions};
+use crate::checkpoint::CheckpointOptions;
 use crate::chunk::decode_xor;
 use crate::head::HeadOptions;
 use crate::read::SelectRequest;
 use crate::wal::{RecordIdentity, WalOptions};
 
 pub(crate) const ROOT: &str = "/wal";
+/// Between two records of a partition: chunks are sealed every 18 of them.
+pub(crate) const STEP_MS: i64 = 400_000;
 
 /// Samples by `tenant labels`.
 pub(crate) type Shown = BTreeMap<String, Vec<(i64, f64)>>;
@@ -24,7 +27,8 @@ pub(crate) type Shown = BTreeMap<String, Vec<(i64, f64)>>;
 pub(crate) fn options() -> StoreOptions {
     let wal = WalOptions { segment_bytes: 16 * 4096, reserve_segments: 1, part_bytes_max: 8192, bytes_max: 1 << 30 };
     let head = HeadOptions { series_max: 1000, future_grace_ms: 60_000 };
-    StoreOptions { shard: ShardId(0), wal, key: FingerprintKey::new(11), head, memory_bytes_max: 1 << 30 }
+    let checkpoint = CheckpointOptions { wal_bytes: 1 << 20, chunk_file_bytes: 8192 };
+    StoreOptions { shard: ShardId(0), wal, checkpoint, key: FingerprintKey::new(11), head, memory_bytes_max: 1 << 30 }
 }
 
 pub(crate) fn partitions_of(shard: ShardId, shard_count: u16, partitions: i32) -> Vec<PartitionId> {
@@ -47,7 +51,7 @@ pub(crate) fn samples_of(partition: PartitionId, offset: i64) -> Vec<(u32, Sampl
     let mut samples = Vec::new();
     for series in (0..20).filter(|series| (i64::from(*series) + offset) % 3 != 0) {
         let value = f64::from(partition.0) * 1000.0 + offset as f64 + f64::from(series) / 100.0;
-        let sample = Sample { timestamp_ms: offset * 1000, value };
+        let sample = Sample { timestamp_ms: offset * STEP_MS, value };
         samples.push((series, sample));
         if (offset + i64::from(series)) % 7 == 0 {
             samples.push((series, sample));
@@ -66,7 +70,7 @@ pub(crate) fn fill<D: Disk>(store: &mut ShardStore<D>, partition: PartitionId, o
         let labels: Vec<Vec<u8>> = (0..20).map(|series| labels_of(partition, series)).collect();
         let fingerprints: Vec<Fingerprint> = labels.iter().map(|labels| key.fingerprint(labels)).collect();
         let tenant = tenant_of(offset);
-        let record_timestamp_ms = offset * 1000;
+        let record_timestamp_ms = offset * STEP_MS;
         let batch = RecordBatch {
             tenant: &tenant,
             partition,
@@ -82,7 +86,7 @@ pub(crate) fn fill<D: Disk>(store: &mut ShardStore<D>, partition: PartitionId, o
         total.equal += applied.equal;
         total.rejected += applied.rejected;
     }
-    let last = RecordIdentity { offset: Offset(offsets.end - 1), timestamp_ms: offsets.end * 1000, batch_crc: 7 };
+    let last = RecordIdentity { offset: Offset(offsets.end - 1), timestamp_ms: offsets.end * STEP_MS, batch_crc: 7 };
     store.advance(partition, Offset(offsets.start), Offset(offsets.end), Some(last));
     total
 }

@@ -9,10 +9,12 @@ use futures_lite::future::block_on;
 use model::{Offset, PartitionId, ShardId};
 
 use super::store_fixture::{ROOT, expected_samples, fill, options, partitions_of, read_all};
-use super::{ShardStore, StoreError, StoreOptions};
+use super::{CheckpointStep, ShardStore, StoreError, StoreOptions};
+use crate::checkpoint::Checkpoint;
 use crate::recovery::{RecoveryError, survey};
 use crate::wal::WalError;
 
+/// More with `WELLHEAD_TEST_SEEDS`.
 const SEEDS: u64 = 60;
 const LIVES: u64 = 6;
 const PARTITIONS: i32 = 4;
@@ -37,6 +39,10 @@ struct Story {
     /// The highest mark that was ever told to be durable.
     durable: BTreeMap<PartitionId, Offset>,
     samples_checked: usize,
+    /// Checkpoints that were finished, those that recovery made heads from, segments that were given up.
+    published: usize,
+    restored: usize,
+    released: u64,
 }
 
 /// The power went.
@@ -46,8 +52,13 @@ impl Story {
     async fn live(&mut self) -> Result<(), PowerCut> {
         let shard_count = 1 + self.dice.below(3) as u16;
         let mut stores = self.open(shard_count).await?;
+        let mut checkpoints: Vec<Option<Checkpoint<SimDisk>>> = (0..shard_count).map(|_| None).collect();
         loop {
-            let store = &mut stores[self.dice.below(shard_count.into()) as usize];
+            let shard = self.dice.below(shard_count.into()) as usize;
+            let store = &mut stores[shard];
+            for _ in 0..self.dice.below(4) {
+                self.go_on_with(store, &mut checkpoints[shard]).await?;
+            }
             let partitions: Vec<PartitionId> = store.partitions().keys().copied().collect();
             if partitions.is_empty() {
                 continue;
@@ -61,9 +72,14 @@ impl Story {
                 // The next turn fills while this one is on its way.
                 self.consume(store, partitions[0]);
             }
+            if self.dice.below(4) == 0 {
+                // A piece may be taken while the frame that it has samples of is on its way.
+                self.go_on_with(store, &mut checkpoints[shard]).await?;
+            }
             let committed = commit.run().await;
             let result = store.finish_commit(committed);
             result.map_err(|error| self.check_cut(&error))?;
+            self.released = self.released.max(store.counters().wal.map_or(0, |wal| wal.segments_released));
             for (partition, marks) in store.partitions() {
                 if let Some(durable) = marks.durable() {
                     self.durable.insert(*partition, durable);
@@ -72,9 +88,29 @@ impl Story {
         }
     }
 
+    /// One step of a checkpoint, of a new one if none is under way.
+    async fn go_on_with(
+        &mut self,
+        store: &mut ShardStore<SimDisk>,
+        checkpoint: &mut Option<Checkpoint<SimDisk>>,
+    ) -> Result<(), PowerCut> {
+        let Some(next) = checkpoint.take().or_else(|| store.start_checkpoint()) else { return Ok(()) };
+        match store.advance_checkpoint(next) {
+            CheckpointStep::Wait(waiting) => *checkpoint = Some(waiting),
+            CheckpointStep::Published => self.published += 1,
+            CheckpointStep::Run(running) => {
+                let (running, result) = running.run().await;
+                result.map_err(|error| self.check_cut(&error.into()))?;
+                *checkpoint = Some(running);
+            }
+        }
+        Ok(())
+    }
+
     async fn open(&mut self, shard_count: u16) -> Result<Vec<ShardStore<SimDisk>>, PowerCut> {
         let root = Path::new(ROOT);
         let survey = survey(&self.disk, root).await.map_err(|error| self.check_cut_recovery(&error))?;
+        self.restored += survey.checkpoints_of(&partitions_of(ShardId(0), 1, PARTITIONS)).len();
         let mut stores = Vec::new();
         for shard in 0..shard_count {
             let partitions = partitions_of(ShardId(shard), shard_count, PARTITIONS);
@@ -127,11 +163,13 @@ impl Story {
     }
 }
 
-fn check_story(seed: u64) -> usize {
+fn check_story(seed: u64) -> Story {
     let disk = SimDisk::new(seed);
-    let mut story = Story { seed, dice: Dice(seed), disk, durable: BTreeMap::new(), samples_checked: 0 };
+    let durable = BTreeMap::new();
+    let dice = Dice(seed);
+    let mut story = Story { seed, dice, disk, durable, samples_checked: 0, published: 0, restored: 0, released: 0 };
     for _ in 0..LIVES {
-        let operations = 20 + story.dice.below([20, 80, 200][story.dice.0 as usize % 3]);
+        let operations = 20 + story.dice.below([20, 120, 600][story.dice.0 as usize % 3]);
         story.disk.cut_power_after(operations);
         assert!(block_on(story.live()).is_err(), "only a power cut ends a life");
         let crash_seed = story.dice.below(u64::MAX);
@@ -144,11 +182,17 @@ fn check_story(seed: u64) -> usize {
     }
     story.disk.revive();
     assert!(block_on(story.open(1)).is_ok());
-    story.samples_checked
+    story
 }
 
 #[test]
 fn stores_come_back_with_what_was_durable_and_nothing_else() {
-    let samples: usize = (0..SEEDS).map(check_story).sum();
-    assert!(samples as u64 > 1000 * SEEDS, "the stories are long enough to mean something: {samples}");
+    let seeds = std::env::var("WELLHEAD_TEST_SEEDS").map_or(SEEDS, |seeds| seeds.parse().expect("a number of seeds"));
+    let stories: Vec<Story> = (0..seeds).map(check_story).collect();
+    let sum = |count: &dyn Fn(&Story) -> u64| stories.iter().map(count).sum::<u64>();
+    let (samples, published) = (sum(&|story| story.samples_checked as u64), sum(&|story| story.published as u64));
+    let (restored, released) = (sum(&|story| story.restored as u64), sum(&|story| story.released));
+    println!("{samples} samples checked, {published} checkpoints, {restored} restored, {released} segments released");
+    assert!(samples > 5000 * seeds, "the stories are long enough to mean something: {samples}");
+    assert!(published > 2 * seeds && restored > seeds && released > seeds, "{published} {restored} {released}");
 }

@@ -67,6 +67,7 @@ pub struct WalCounters {
     pub frame_bytes: u64,
     pub syncs: u64,
     pub segments_started: u64,
+    pub segments_released: u64,
     pub samples: u64,
     pub refusals: u64,
 }
@@ -84,13 +85,23 @@ pub struct Wal<D: Disk> {
     reserve: VecDeque<Segment<D::File>>,
     /// Older files that are longer than what counts in them, with both lengths: cut once the fence behind them is durable.
     surplus: Vec<(SegmentId, u64, u64)>,
+    /// Those behind the active one, oldest first: the last frame of which each has a part, and its length.
+    older: VecDeque<OlderSegment>,
     last_segment: Option<SegmentId>,
     synced: Lsn,
+    latest_frame_bytes: u64,
     /// All segment files, reserve included.
     bytes: u64,
     buffer: Vec<u8>,
     counters: WalCounters,
     is_failed: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct OlderSegment {
+    id: SegmentId,
+    last: Lsn,
+    file_bytes: u64,
 }
 
 #[derive(Debug)]
@@ -131,7 +142,9 @@ impl<D: Disk> Wal<D> {
             active_offset: options.segment_bytes,
             reserve: VecDeque::new(),
             surplus: survey.surplus().collect(),
+            older: survey.older().map(|(id, last, file_bytes)| OlderSegment { id, last, file_bytes }).collect(),
             last_segment: survey.last_segment(),
+            latest_frame_bytes: 0,
             synced: survey.accepted(),
             bytes: survey.bytes(),
             buffer: Vec::new(),
@@ -171,7 +184,9 @@ impl<D: Disk> Wal<D> {
         // A caller that drops this future half-way leaves a log that nobody may write to any more.
         self.is_failed = true;
         let lsn = self.synced.next();
+        let bytes_before = self.counters.frame_bytes;
         self.write(&split, lsn).await?;
+        self.latest_frame_bytes = self.counters.frame_bytes - bytes_before;
         self.is_failed = false;
         self.synced = lsn;
         self.counters.frames += 1;
@@ -198,6 +213,46 @@ impl<D: Disk> Wal<D> {
             }
         }
         Ok(())
+    }
+
+    /// Gives up the segments that hold nothing behind a frame: some become the reserve's next, the others are removed. One by
+    /// one and each durably, from the oldest on: a crash in between must not leave a gap.
+    ///
+    /// # Errors
+    /// The disk failed.
+    pub async fn release(&mut self, up_to: Lsn) -> Result<(), WalError> {
+        while let Some(oldest) = self.older.front().copied().filter(|oldest| oldest.last <= up_to) {
+            let result = self.release_one(oldest).await;
+            result.inspect_err(|_| self.is_failed = true)?;
+            self.older.pop_front();
+            self.counters.segments_released += 1;
+        }
+        Ok(())
+    }
+
+    async fn release_one(&mut self, oldest: OlderSegment) -> Result<(), DiskError> {
+        let path = self.dir.join(file_name(oldest.id));
+        let is_whole = oldest.file_bytes == self.options.segment_bytes;
+        if is_whole && self.reserve.len() < 2 * self.options.reserve_segments {
+            let id = self.last_segment.expect("there is an older one").next();
+            let recycled = self.dir.join(file_name(id));
+            self.disk.rename(&path, &recycled).await?;
+            self.disk.sync_dir(&self.dir).await?;
+            let file = self.disk.open(&recycled, OpenMode::ReadWrite, Access::Direct).await?;
+            self.reserve.push_back(Segment { id, file });
+            self.last_segment = Some(id);
+            return Ok(());
+        }
+        self.disk.remove(&path).await?;
+        self.disk.sync_dir(&self.dir).await?;
+        self.bytes -= oldest.file_bytes;
+        Ok(())
+    }
+
+    /// Bytes of the last frame on the device.
+    #[must_use]
+    pub fn latest_frame_bytes(&self) -> u64 {
+        self.latest_frame_bytes
     }
 
     /// The last durable frame; 0 before the first.
@@ -299,6 +354,9 @@ impl<D: Disk> Wal<D> {
             let file = self.disk.open(&self.dir.join(file_name(id)), OpenMode::ReadWrite, Access::Direct).await?;
             file.truncate(keep_bytes).await?;
             self.bytes -= file_bytes - keep_bytes;
+            if let Some(cut) = self.older.iter_mut().find(|older| older.id == id) {
+                cut.file_bytes = keep_bytes;
+            }
         }
         Ok(())
     }
@@ -339,7 +397,11 @@ impl<D: Disk> Wal<D> {
         let header = SegmentHeader { shard, segment: next.id, segment_bytes, first, synced };
         next.file.write_at(0, &header.encode()).await?;
         next.file.sync().await?;
-        self.active = Some(next);
+        if let Some(full) = self.active.replace(next) {
+            // A frame that goes on in the next segment has a part in this one.
+            let last = if first.part > 0 { first.lsn } else { Lsn(first.lsn.0 - 1) };
+            self.older.push_back(OlderSegment { id: full.id, last, file_bytes: segment_bytes });
+        }
         self.active_offset = SEGMENT_HEADER_BYTES;
         self.counters.segments_started += 1;
         self.counters.syncs += 1;

@@ -1,0 +1,252 @@
+//! What a checkpoint takes out of a head, and how a head is made from it again.
+//!
+//! Definitions go in runs of series with a dictionary of their label pairs; contents go series by series: where each sealed
+//! chunk lies in the chunk log, and the open chunk's bytes. All fields are varints or bytes behind their length.
+//!
+//! - definitions: count of pairs, then name and value of each; for each series: count of labels, then their places in the
+//!   dictionary, in order of names
+//! - contents of a series: count of sealed chunks, oldest first: file, block, length, encoding, first time (zigzag, relative
+//!   to the first of the chunk before), time span; then the open chunk's bytes, none where it is empty
+
+use std::num::NonZeroU32;
+
+use model::{Fingerprint, FingerprintKey, SeriesRef, TimeRange, encode_labels};
+
+use super::append::{finished, open_range, range_end_ms};
+use super::postings::PairId;
+use super::series::NONE;
+use super::{Head, LABELS_MAX, SERIES_MAX, SealedChunk, Slot, Symbols};
+use crate::checkpoint::{ChunkAt, ChunkBytes};
+use crate::chunk::{ChunkError, SAMPLE_BYTES_MAX, XorAppender, XorReader};
+use crate::read::ChunkEncoding;
+use crate::wal::{Fields, Malformed, put_bytes, put_signed, put_varint};
+
+/// Why an image is not one of a head.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub(crate) enum ImageError {
+    #[error(transparent)]
+    Malformed(#[from] Malformed),
+    #[error("an open chunk: {0}")]
+    Chunk(#[from] ChunkError),
+    #[error("a series of it is defined twice")]
+    DefinedTwice,
+    #[error("it names a chunk that the chunk log does not have")]
+    ChunkMissing,
+}
+
+/// The label pairs of a run of definitions, numbered as they come. Reused from run to run.
+#[derive(Default, Debug)]
+pub(crate) struct LabelDictionary {
+    places: hashbrown::HashMap<PairId, u32>,
+    pairs: Vec<PairId>,
+    series: Vec<u8>,
+}
+
+impl Head {
+    /// Appends the definitions of the series `first..end`.
+    pub(crate) fn put_definitions(
+        &self,
+        symbols: &Symbols,
+        (first, end): (u32, u32),
+        dictionary: &mut LabelDictionary,
+        out: &mut Vec<u8>,
+    ) {
+        let LabelDictionary { places, pairs, series } = dictionary;
+        places.clear();
+        pairs.clear();
+        series.clear();
+        for index in first..end {
+            let labels = self.pairs_of(index);
+            put_varint(labels.len() as u64, series);
+            for pair in labels {
+                let place = *places.entry(*pair).or_insert_with(|| {
+                    pairs.push(*pair);
+                    pairs.len() as u32 - 1
+                });
+                put_varint(place.into(), series);
+            }
+        }
+        put_varint(pairs.len() as u64, out);
+        for pair in pairs {
+            let pair = self.postings.pair(*pair);
+            put_bytes(symbols.text(pair.name).as_bytes(), out);
+            put_bytes(symbols.text(pair.value).as_bytes(), out);
+        }
+        out.extend_from_slice(series);
+    }
+
+    /// Defines `count` more series.
+    ///
+    /// # Errors
+    /// The fields end early, or the series cannot follow those that are there. What was defined before stays.
+    pub(crate) fn take_definitions(
+        &mut self,
+        symbols: &mut Symbols,
+        key: &FingerprintKey,
+        count: u32,
+        fields: &mut Fields<'_>,
+    ) -> Result<(), ImageError> {
+        let mut texts = Vec::new();
+        let pair_count: usize = fields.number("a count of label pairs")?;
+        for _ in 0..pair_count {
+            texts.push((fields.text("a label name")?, fields.text("a label value")?));
+        }
+        let mut pairs: Vec<Option<PairId>> = vec![None; texts.len()];
+        let (mut labels, mut own, mut canonical) = (Vec::new(), Vec::new(), Vec::new());
+        for _ in 0..count {
+            labels.clear();
+            own.clear();
+            canonical.clear();
+            let label_count: usize = fields.number("a count of labels")?;
+            if label_count > LABELS_MAX || self.series.len() >= SERIES_MAX {
+                return Err(Malformed::OutOfRange { what: "a count of labels or series" }.into());
+            }
+            for _ in 0..label_count {
+                let place: usize = fields.number("a label pair")?;
+                let (name, value) =
+                    *texts.get(place).ok_or(Malformed::OutOfRange { what: "the number of a label pair" })?;
+                let pair = *pairs[place].get_or_insert_with(|| {
+                    let (name, value) = (symbols.intern(name), symbols.intern(value));
+                    self.postings.intern(symbols, name, value)
+                });
+                own.push(pair);
+                labels.push((name, value));
+            }
+            encode_labels(labels.iter().copied(), &mut canonical);
+            self.define_known(key.fingerprint(&canonical), &own)?;
+        }
+        Ok(())
+    }
+
+    fn define_known(&mut self, fingerprint: Fingerprint, pairs: &[PairId]) -> Result<(), ImageError> {
+        if self.fingerprints.get(fingerprint).is_some() {
+            return Err(ImageError::DefinedTwice);
+        }
+        let series = self.push_series(pairs);
+        self.fingerprints.insert(fingerprint, series);
+        Ok(())
+    }
+
+    /// Calls `log` with the bytes of each sealed chunk of the series that the chunk log does not have, oldest first, and
+    /// notes where that put them. Chunks that `mapped` has are given back to it.
+    pub(crate) fn log_chunks(
+        &mut self,
+        series: u32,
+        log: &mut dyn FnMut(&[u8]) -> ChunkAt,
+        mapped: &dyn Fn(ChunkAt, usize) -> Option<ChunkBytes>,
+    ) {
+        let mut fresh = Vec::new();
+        let mut next = self.series.get(series).sealed;
+        while next != NONE {
+            let chunk = self.sealed.get_mut(next);
+            match chunk.logged {
+                None => fresh.push(next),
+                Some(at) if !chunk.bytes.is_mapped() => {
+                    if let Some(bytes) = mapped(at, chunk.bytes.len()) {
+                        self.sealed_bytes -= chunk.bytes.memory_bytes();
+                        chunk.bytes = bytes;
+                    }
+                }
+                // All that are older are in the log as well.
+                Some(_) => break,
+            }
+            next = chunk.previous;
+        }
+        for index in fresh.into_iter().rev() {
+            let chunk = self.sealed.get_mut(index);
+            chunk.logged = Some(log(&chunk.bytes));
+        }
+    }
+
+    /// Appends what a series holds. Its sealed chunks must be in the chunk log: [`Head::log_chunks`].
+    pub(crate) fn put_contents(&self, series: u32, out: &mut Vec<u8>) {
+        let series = self.series.get(series);
+        let mut chunks = Vec::new();
+        let mut next = series.sealed;
+        while next != NONE {
+            let chunk = self.sealed.get(next);
+            chunks.push(chunk);
+            next = chunk.previous;
+        }
+        put_varint(chunks.len() as u64, out);
+        let mut min_before_ms = 0;
+        for chunk in chunks.into_iter().rev() {
+            let at = chunk.logged.expect("the chunks of the series were logged just now");
+            put_varint(at.file.get().into(), out);
+            put_varint(at.block.into(), out);
+            put_varint(chunk.bytes.len() as u64, out);
+            out.push(ChunkEncoding::Xor as u8);
+            put_signed(chunk.range.min_ms.wrapping_sub(min_before_ms), out);
+            put_varint(chunk.range.max_ms.wrapping_sub(chunk.range.min_ms).cast_unsigned(), out);
+            min_before_ms = chunk.range.min_ms;
+        }
+        if series.open.count() == 0 {
+            return put_bytes(&[], out);
+        }
+        put_bytes(&finished(self.arena.slot(series.slot), &series.open), out);
+    }
+
+    /// Gives a series without samples what [`Head::put_contents`] wrote. `load` finds the chunks of the chunk log, and says
+    /// whether they are in the log that this head goes on with.
+    ///
+    /// # Errors
+    /// The fields are not those of a series. The head is then of no use any more.
+    pub(crate) fn take_contents(
+        &mut self,
+        series: SeriesRef,
+        fields: &mut Fields<'_>,
+        load: &dyn Fn(ChunkAt, u32) -> Option<(ChunkBytes, Option<ChunkAt>)>,
+    ) -> Result<(), ImageError> {
+        let count: u32 = fields.number("a count of chunks")?;
+        let mut min_before_ms = 0i64;
+        for _ in 0..count {
+            let file = NonZeroU32::new(fields.number("a file of chunks")?);
+            let file = file.ok_or(Malformed::OutOfRange { what: "a file of chunks" })?;
+            let at = ChunkAt { file, block: fields.number("the place of a chunk")? };
+            let len = fields.number("the length of a chunk")?;
+            if fields.byte()? != ChunkEncoding::Xor as u8 {
+                return Err(Malformed::OutOfRange { what: "the encoding of a chunk" }.into());
+            }
+            let min_ms = min_before_ms.wrapping_add(fields.signed()?);
+            let max_ms = min_ms.wrapping_add(fields.varint()?.cast_signed());
+            if max_ms < min_ms {
+                return Err(Malformed::OutOfRange { what: "the time span of a chunk" }.into());
+            }
+            let (bytes, logged) = load(at, len).ok_or(ImageError::ChunkMissing)?;
+            let range = TimeRange { min_ms, max_ms };
+            self.widen(range);
+            let previous = self.series.get(series.0).sealed;
+            let sealed = self.sealed.push(SealedChunk { range, bytes, previous, logged });
+            self.series.get_mut(series.0).sealed = sealed;
+            min_before_ms = min_ms;
+        }
+        let open = fields.bytes()?;
+        if !open.is_empty() { self.resume_chunk(series.0, open) } else { Ok(()) }
+    }
+
+    fn resume_chunk(&mut self, series: u32, bytes: &[u8]) -> Result<(), ImageError> {
+        let open = XorAppender::resume(bytes)?;
+        let first = XorReader::new(bytes)?.next_sample()?;
+        let (Some(_), true) = (first, bytes.len() + SAMPLE_BYTES_MAX <= super::CHUNK_BYTES_MAX) else {
+            return Err(Malformed::OutOfRange { what: "the length of an open chunk" }.into());
+        };
+        let mut slot = self.arena.allocate();
+        while self.arena.slot(slot).len() < bytes.len() + SAMPLE_BYTES_MAX {
+            slot = self.arena.grow(slot, 0);
+        }
+        self.arena.slot_mut(slot)[..bytes.len()].copy_from_slice(bytes);
+        let range = open_range(self.arena.slot(slot), &open);
+        let own = self.series.get_mut(series);
+        if own.slot != Slot::NONE {
+            return Err(ImageError::DefinedTwice);
+        }
+        (own.open, own.slot, own.seal_at_ms) = (open, slot, range_end_ms(range.min_ms));
+        self.widen(range);
+        Ok(())
+    }
+
+    fn widen(&mut self, range: TimeRange) {
+        self.range.min_ms = self.range.min_ms.min(range.min_ms);
+        self.range.max_ms = self.range.max_ms.max(range.max_ms);
+    }
+}
