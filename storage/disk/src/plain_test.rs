@@ -37,11 +37,15 @@ async fn check_contract<D: Disk>(disk: D, root: &std::path::Path) {
     disk.open(&second, OpenMode::CreateNew, Access::Buffered).await.unwrap();
     disk.rename(&first, &second).await.unwrap();
     disk.sync_dir(&dir).await.unwrap();
+    let map = disk.map(&second).await.unwrap();
     let names: Vec<_> = disk.list(&dir).await.unwrap().into_iter().map(|entry| (entry.name, entry.is_dir)).collect();
     assert_eq!(names, [("second".to_owned(), false)]);
     let (available, total) = disk.space(&dir).await.unwrap();
     assert!(available <= total && total > 0);
+    let size = disk.open(&second, OpenMode::Read, Access::Buffered).await.unwrap().size().await.unwrap();
     disk.remove(&second).await.unwrap();
+    assert_eq!(map.len() as u64, size, "a map outlives the name");
+    assert_eq!(disk.map(&second).await.unwrap_err().kind, DiskErrorKind::NotFound);
     assert_eq!(disk.remove(&second).await.unwrap_err().kind, DiskErrorKind::NotFound);
     disk.remove_dir(&root.join("a")).await.unwrap();
     disk.sync_dir(root).await.unwrap();

@@ -6,6 +6,8 @@
 
 mod apply;
 mod checkpoint;
+#[cfg(test)]
+mod checkpoint_test;
 mod commit;
 mod counters;
 mod marks;

@@ -1,7 +1,7 @@
 //! The shard's write-ahead log: one frame a turn, samples and progress in the same frame, written and synced before anyone
 //! hears of it. The bytes are described in `wal/FORMAT.md`.
 //!
-//! Reading back is `recovery`'s business. Does not know heads, and gives no segment back yet: the log grows up to its limit.
+//! Reading back is `recovery`'s business. Does not know heads: which segments may go is said by whoever takes checkpoints.
 
 mod fields;
 mod frame;

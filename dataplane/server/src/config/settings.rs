@@ -109,7 +109,7 @@ const SETTINGS: &[Setting] = &[
 
     set(STORAGE, "wal.segment-size", "BYTES", "64MiB", "Size of a write-ahead log segment."),
     set(STORAGE, "wal.size-limit", "BYTES", "64GiB", "Bytes that all write-ahead logs may take. At the limit consuming holds, pushes still reach Kafka."),
-    set(STORAGE, "wal.checkpoint-size", "BYTES", "128MiB", "Bytes that a core logs before it takes a checkpoint, which lets older segments go. Smaller: faster starts, more writing."),
+    set(STORAGE, "wal.checkpoint-size", "BYTES", "32MiB", "Bytes that a core logs before it takes a checkpoint, which lets older segments go; never less than the last checkpoint had. Smaller: faster starts, more writing."),
 
     set(QUERY, "querier.lookback-delta", "DURATION", "5m", "How far back an instant selector looks for a sample."),
     set(QUERY, "querier.timeout", "DURATION", "2m", "Time a query may take."),

@@ -202,6 +202,11 @@ impl<D: Disk> CheckpointFiles<D> {
         is_complete.then(|| self.published.iter().map(|manifest| manifest.lsn).min()).flatten()
     }
 
+    /// Length of the newest checkpoint; 0 where there is none.
+    pub(crate) fn newest_bytes(&self) -> u64 {
+        self.published.first().map_or(0, |manifest| manifest.bytes)
+    }
+
     pub(crate) fn memory_bytes(&self) -> u64 {
         let writers = self.series.iter().chain(&self.chunks).chain(&self.filled_chunks);
         writers.map(|writer| writer.memory_bytes() as u64).sum()

@@ -31,6 +31,8 @@ pub(super) const END: u8 = 4;
 pub(crate) struct Manifest {
     /// Of its file.
     pub(crate) number: u64,
+    /// Length of its file.
+    pub(crate) bytes: u64,
     /// All frames up to here are in it.
     pub(crate) lsn: Lsn,
     /// The newest frame that it holds anything of.
@@ -48,6 +50,7 @@ impl Manifest {
     pub(crate) fn empty(key: &FingerprintKey) -> Self {
         Self {
             number: 0,
+            bytes: 0,
             lsn: Lsn(0),
             last: Lsn(0),
             key_check: key_check(key),
@@ -125,7 +128,7 @@ impl Manifest {
             }
         }
         let (series, chunks) = (Vec::new(), Vec::new());
-        Ok(Self { number, lsn, last: lsn, key_check, identity, marks, series, chunks })
+        Ok(Self { number, bytes: 0, lsn, last: lsn, key_check, identity, marks, series, chunks })
     }
 
     fn take_end(&mut self, payload: &[u8]) -> Result<(), Malformed> {
@@ -185,5 +188,6 @@ async fn read_manifest<D: Disk>(disk: &D, dir: &Path, shard: ShardId, number: u6
         }
     }
     manifest.take_end(&last).map_err(|error| malformed(reader.path(), error))?;
+    manifest.bytes = reader.at();
     Ok(manifest)
 }

@@ -43,7 +43,7 @@ pub(crate) struct ChunkAt {
 /// Sizes of checkpoints.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct CheckpointOptions {
-    /// Bytes of frames after which the next checkpoint is due.
+    /// Bytes of frames after which the next checkpoint is due; more where the last one was larger.
     pub wal_bytes: u64,
     /// At this size a file of the chunk log is full. Below 4 GiB by far: chunks name places in it by 32 bits.
     pub chunk_file_bytes: u64,
@@ -51,6 +51,6 @@ pub struct CheckpointOptions {
 
 impl Default for CheckpointOptions {
     fn default() -> Self {
-        Self { wal_bytes: 128 << 20, chunk_file_bytes: 32 << 20 }
+        Self { wal_bytes: 32 << 20, chunk_file_bytes: 32 << 20 }
     }
 }

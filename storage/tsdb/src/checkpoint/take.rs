@@ -174,6 +174,7 @@ impl<D: Disk> Checkpoint<D> {
             let file = self.file.as_mut().expect("opened before anything is taken");
             file.put(|out| self.manifest.put_end(out));
             self.is_ended = true;
+            self.manifest.bytes = file.end();
         }
         self.flush().await?;
         self.files.sync().await?;

@@ -237,3 +237,22 @@ proptest! {
         prop_assert_eq!(timestamps_ms.len(), values.len());
     }
 }
+
+#[test]
+fn a_finished_chunk_is_gone_on_with_as_if_it_had_never_ended() {
+    for (name, samples) in golden_samples() {
+        let whole = encode_xor(&samples);
+        for cut in 1..samples.len() {
+            let mut bytes = encode_xor(&samples[..cut]);
+            let mut appender = XorAppender::resume(&bytes).unwrap();
+            assert_eq!((usize::from(appender.count()), appender.byte_len()), (cut, bytes.len()), "{name} at {cut}");
+            bytes.resize(whole.len() + SAMPLE_BYTES_MAX, 0xff);
+            samples[cut..].iter().for_each(|sample| appender.append(&mut bytes, *sample));
+            appender.finish(&mut bytes);
+            bytes.truncate(appender.byte_len());
+            assert_eq!(bytes, whole, "{name} at {cut}");
+        }
+        assert!(XorAppender::resume(&whole[..whole.len() - 1]).is_err(), "{name}: the end is missing");
+        assert!(XorAppender::resume(&[&whole[..], &[0]].concat()).is_err(), "{name}: more than a chunk");
+    }
+}

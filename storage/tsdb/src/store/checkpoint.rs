@@ -3,7 +3,7 @@
 use disk::Disk;
 
 use super::ShardStore;
-use crate::checkpoint::{Checkpoint, CheckpointStage, HeadTask, Manifest};
+use crate::checkpoint::{Checkpoint, CheckpointFiles, CheckpointStage, HeadTask, Manifest};
 use crate::wal::{Lsn, Progress};
 
 /// Runs and slices that are taken in one go: about a millisecond.
@@ -21,10 +21,12 @@ pub enum CheckpointStep<D: Disk> {
 }
 
 impl<D: Disk> ShardStore<D> {
-    /// Whether enough was logged since the last checkpoint for another one.
+    /// Whether enough was logged since the last checkpoint for another one: not less than that had, so that checkpoints never
+    /// write more than the log.
     #[must_use]
     pub fn is_checkpoint_due(&self) -> bool {
-        self.logged_bytes - self.checkpoint_bytes >= self.options.checkpoint.wal_bytes
+        let newest_bytes = self.files.as_ref().map_or(u64::MAX, CheckpointFiles::newest_bytes);
+        self.logged_bytes - self.checkpoint_bytes >= self.options.checkpoint.wal_bytes.max(newest_bytes)
     }
 
     /// Whether anything was logged since the last checkpoint.
