@@ -120,9 +120,9 @@ impl Replay for Ranges {
     }
 }
 
-/// Every partition's ranges lie end to end from 0 on: no offset was applied twice, none passed over. Gives the number of
-/// ranges and of offsets.
-fn check_log(root: &Path) -> (usize, i64) {
+/// Behind the checkpoint that a partition is made from its ranges lie end to end, up to where the node said that it was: no
+/// offset was applied twice, none passed over. Gives the number of ranges and of offsets in them.
+fn check_log(root: &Path, durable: &BTreeMap<PartitionId, Offset>) -> (usize, i64) {
     let mut ranges = Ranges::default();
     block_on(async {
         let found = survey(&PlainDisk, root).await.unwrap();
@@ -130,17 +130,33 @@ fn check_log(root: &Path) -> (usize, i64) {
     });
     let (mut range_count, mut offset_count) = (0, 0);
     for (partition, ranges) in &ranges.0 {
-        let mut next = Offset(0);
+        let (start, mut next) = (ranges[0].0, ranges[0].0);
         for (first, end) in ranges {
             assert_eq!(*first, next, "partition {partition}: a gap or an overlap");
             assert!(end > first, "partition {partition}: an empty range at {first}");
             next = *end;
         }
+        assert_eq!(next, durable[partition], "partition {partition} ends where the node said");
         range_count += ranges.len();
-        offset_count += next.0;
+        offset_count += next.0 - start.0;
     }
-    assert_eq!(ranges.0.len(), PARTITIONS as usize);
     (range_count, offset_count)
+}
+
+/// How far each partition is in the log, once all that was consumed is there.
+fn durable_offsets(node: &Node) -> BTreeMap<PartitionId, Offset> {
+    let partitions = || client::get(node.http, "/wellhead/status").unwrap().json()["partitions"].clone();
+    node.wait_until("all is durable", |_| {
+        partitions().as_array().unwrap().iter().all(|one| one["durable"] == one["applied"])
+    });
+    let partitions = partitions();
+    let offsets = partitions.as_array().unwrap().iter().map(|one| {
+        let id = PartitionId(one["partition"].as_i64().unwrap() as i32);
+        (id, Offset(one["durable"].as_i64().unwrap()))
+    });
+    let offsets: BTreeMap<PartitionId, Offset> = offsets.collect();
+    assert_eq!(offsets.len(), PARTITIONS as usize);
+    offsets
 }
 
 fn kill_count() -> usize {
@@ -165,11 +181,15 @@ fn nothing_acknowledged_is_lost_and_nothing_is_there_twice() {
         .collect();
     let kills = kill_count();
     let partitions = format!("--broker.partitions={PARTITIONS}");
-    for _ in 0..kills {
-        let node = Node::start(&data_dir, &["--shards=2", &partitions]);
+    let mut checkpoints = 0.0;
+    for life in 0..kills {
+        // Every other life takes checkpoints all the time.
+        let checkpoint_size = ["--wal.checkpoint-size=32MiB", "--wal.checkpoint-size=16KiB"][life % 2];
+        let node = Node::start(&data_dir, &["--shards=2", &partitions, checkpoint_size]);
         *address.lock().unwrap() = Some(node.http);
         std::thread::sleep(Duration::from_millis(random.below(LIFE_MS_MAX)));
         assert_eq!(node.metric("wellhead_head_equal_samples_total"), 0.0, "a sample was applied twice");
+        checkpoints += node.metric("wellhead_checkpoints_total");
         *address.lock().unwrap() = None;
         node.kill();
     }
@@ -191,8 +211,14 @@ fn nothing_acknowledged_is_lost_and_nothing_is_there_twice() {
     assert_eq!(node.metric("wellhead_head_equal_samples_total"), 0.0, "a sample was applied twice");
     assert_eq!(node.metric("cortex_ingest_storage_reader_missed_records_total"), 0.0);
     assert_eq!(node.metric("cortex_discarded_samples_total"), 0.0);
-    assert!(node.stop().success());
-    let (range_count, offset_count) = check_log(&data_dir.join("wal"));
-    println!("{range_count} ranges in the log hold {offset_count} offsets, without a gap and without an overlap");
-    assert!(offset_count as usize >= acknowledged, "every acknowledged push is at least one record");
+    let durable = durable_offsets(&node);
+    // A stop would take a checkpoint of all there is.
+    node.kill();
+    let (range_count, offset_count) = check_log(&data_dir.join("wal"), &durable);
+    println!(
+        "{range_count} ranges behind the last of {checkpoints} checkpoints hold {offset_count} offsets, end to end"
+    );
+    let consumed: i64 = durable.values().map(|next| next.0).sum();
+    assert!(consumed as usize >= acknowledged, "every acknowledged push is at least one record");
+    assert!(checkpoints > 0.0 && range_count > 0, "checkpoints were taken, and something is behind the last");
 }
