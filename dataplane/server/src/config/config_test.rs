@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use super::{Loaded, StartPosition, environment_name, load, settings, yaml_path};
+use super::{Loaded, StartPosition, Target, environment_name, load, settings, yaml_path};
 
 fn load_from(arguments: &[&str], environment: &[(&str, &str)], yaml: &str) -> Result<Loaded, String> {
     let mut file = tempfile::NamedTempFile::new().unwrap();
@@ -86,7 +86,14 @@ fn unknown_keys_are_refused_with_their_path() {
 
 #[test]
 fn wrong_values_say_what_would_be_right() {
-    check_error(&["--target=ingester"], &[], "", "only `all` can be run for now");
+    check_error(&["--target=ingester"], &[], "", "only `all` (every role in one process) and `broker`");
+    assert_eq!(load_from(&["--target=broker"], &[], "").unwrap().options.target, Target::Broker);
+    check_error(
+        &["--target=broker", "--ingest-storage.kafka.address=a:1"],
+        &[],
+        "",
+        "`broker` is the embedded broker: leave ingest-storage.kafka.address empty",
+    );
     check_error(
         &["--server.http-listen-port=99999"],
         &[],

@@ -18,7 +18,16 @@ pub enum IdentityMode {
     Anonymous,
 }
 
-/// Where a partition without progress of its own begins.
+/// What this process is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Target {
+    /// Every role.
+    All,
+    /// The embedded broker alone.
+    Broker,
+}
+
+/// Where a partition begins.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum StartPosition {
     LastOffset,
@@ -30,6 +39,7 @@ pub enum StartPosition {
 /// Everything a node is started with.
 #[derive(Clone, Debug)]
 pub struct Options {
+    pub target: Target,
     pub data_dir: PathBuf,
     pub cpus: Option<Vec<usize>>,
     pub shards: Option<usize>,
@@ -170,9 +180,7 @@ impl Options {
     /// The first value that cannot be used, with its key and what would be right.
     pub fn from_values(values: &Values) -> Result<Self, ConfigError> {
         let read = Reader(values);
-        if read.value("target").text != "all" {
-            return Err(read.refuse("target", "only `all` can be run for now: every role in one process"));
-        }
+        let target = target(&read)?;
         let instance_id = read.text("ingester.ring.instance-id");
         if instance_id.trim().is_empty() {
             return Err(read.refuse("ingester.ring.instance-id", "a node needs a name, such as wellhead-0"));
@@ -180,6 +188,7 @@ impl Options {
         let shards = read.maybe("shards", at_least_one)?;
         let is_multitenant = read.parsed("auth.multitenancy-enabled", parse_bool)?;
         Ok(Self {
+            target,
             data_dir: data_dir(&read)?,
             cpus: read.maybe("cpus", parse_cpus)?,
             shards,
@@ -204,6 +213,19 @@ impl Options {
             query: query(&read)?,
         })
     }
+}
+
+fn target(read: &Reader<'_>) -> Result<Target, ConfigError> {
+    let target = read.parsed("target", |text| match text {
+        "all" => Ok(Target::All),
+        "broker" => Ok(Target::Broker),
+        _ => Err("only `all` (every role in one process) and `broker` (the embedded broker alone) can be run for now"),
+    })?;
+    let has_kafka = !read.text("ingest-storage.kafka.address").trim().is_empty();
+    if target == Target::Broker && has_kafka {
+        return Err(read.refuse("target", "`broker` is the embedded broker: leave ingest-storage.kafka.address empty"));
+    }
+    Ok(target)
 }
 
 fn data_dir(read: &Reader<'_>) -> Result<PathBuf, ConfigError> {

@@ -57,7 +57,7 @@ pub fn environment_name(name: &str) -> String {
 
 #[rustfmt::skip]
 const SETTINGS: &[Setting] = &[
-    set(NODE, "target", "ROLE", "all", "The role of this process. Only `all` exists for now: every role in one process."),
+    set(NODE, "target", "ROLE", "all", "The role of this process. `all`: every role. `broker`: only the embedded broker on the data folder, to see and move the groups of a stopped node. No other exists for now."),
     set(NODE, "data-dir", "FOLDER", "./wellhead-data", "Root of everything this node keeps on local disk. One process at a time may use it."),
     set(NODE, "cpus", "LIST", "", "CPUs to use, such as 0-3,6. Empty: all that the process may use (affinity mask and cgroup quota)."),
     set(NODE, "shards", "COUNT", "", "Number of shards, each pinned to one of the CPUs. Empty: one per CPU."),

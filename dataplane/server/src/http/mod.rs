@@ -5,6 +5,7 @@
 
 mod answer;
 mod body;
+mod broker_routes;
 mod identity;
 mod listener;
 mod node_status;
@@ -16,6 +17,7 @@ mod service;
 mod status;
 
 pub use answer::Answer;
+pub use broker_routes::answer_broker;
 pub use listener::{Listeners, serve};
 pub use routes::answer;
 pub use service::Service;

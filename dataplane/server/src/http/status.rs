@@ -42,7 +42,8 @@ pub fn log_level(node: &Node, request: &Request<Incoming>) -> Answer {
     }
 }
 
-fn config_yaml(values: &Values) -> String {
+/// The settings as YAML.
+pub fn config_yaml(values: &Values) -> String {
     let mut paths: Vec<(String, &str, &str)> = settings()
         .iter()
         .map(|setting| (yaml_path(setting.name), values[setting.name].text.as_str(), setting.placeholder))

@@ -6,5 +6,7 @@ mod latency;
 mod page;
 mod process;
 
+pub use broker::expose as expose_broker;
 pub use exposition::{Exposition, Kind, Line};
 pub use latency::Latencies;
+pub use process::expose as expose_process;

@@ -2,6 +2,7 @@
 //!
 //! `start` is the order of assembly, `embedded` the broker inside, `shard` one core's two threads, `stop` the way down.
 
+mod broker_only;
 mod companion;
 mod embedded;
 mod readiness;
@@ -28,6 +29,7 @@ use crate::inflight::Budget;
 use crate::logging::LogLevel;
 use crate::metrics::Latencies;
 
+pub use broker_only::BrokerNode;
 pub use start::run;
 
 use storage::NodeStorage;

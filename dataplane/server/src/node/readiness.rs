@@ -41,8 +41,9 @@ impl Node {
         let states = || self.shards.iter().flat_map(|shard| shard.partitions());
         let is_ready = reasons.is_empty();
         let mut page = String::from(if is_ready { "ready\n" } else { "not ready\n" });
-        for reason in &reasons {
-            let _ = writeln!(page, "  {reason}");
+        // Pushes go on with a part of the topic, so it is no reason; queries are refused meanwhile.
+        for sentence in reasons.into_iter().chain(self.missing_partitions()) {
+            let _ = writeln!(page, "  {sentence}");
         }
         let _ = writeln!(page, "\nkafka      {} topic {}", self.kafka_address, self.options.kafka.topic);
         let _ = writeln!(

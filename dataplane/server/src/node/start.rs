@@ -30,7 +30,7 @@ use super::slots::SlotSink;
 use super::storage::NodeStorage;
 use super::topic_watch::{SeenPartitions, watch_topic};
 use crate::clock::now_ms;
-use crate::config::{KafkaSettings, Loaded, Options, StartPosition as Configured};
+use crate::config::{KafkaSettings, Loaded, Options, StartPosition as Configured, Target};
 use crate::data_dir::{DataDir, NodeFile};
 use crate::http::Listeners;
 use crate::inflight::Budget;
@@ -54,7 +54,10 @@ pub fn run(loaded: Loaded, log_level: LogLevel) -> Result<(), String> {
         .enable_all()
         .build()
         .map_err(|error| format!("cannot start the main runtime: {error}"))?;
-    runtime.block_on(start_and_watch(loaded, log_level))
+    match loaded.options.target {
+        Target::All => runtime.block_on(start_and_watch(loaded, log_level)),
+        Target::Broker => runtime.block_on(super::broker_only::run(loaded)),
+    }
 }
 
 async fn start_and_watch(loaded: Loaded, log_level: LogLevel) -> Result<(), String> {
@@ -113,7 +116,7 @@ async fn watch_node(running: &Running, data_dir: &DataDir, endings: &mut Endings
 }
 
 /// Tells systemd, where it started this process as a unit of type `notify`; no other supervisor listens.
-fn tell_supervisor(state: NotifyState<'_>) {
+pub(super) fn tell_supervisor(state: NotifyState<'_>) {
     if let Err(error) = sd_notify::notify(&[state]) {
         tracing::warn!(%error, "cannot tell systemd about the state of this node");
     }
@@ -179,7 +182,9 @@ impl Running {
     }
 }
 
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, String> + Send + 'static) -> Result<T, String> {
+pub(super) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, String> + Send + 'static,
+) -> Result<T, String> {
     tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(error.to_string()))
 }
 
@@ -261,7 +266,7 @@ async fn assemble(
     Ok(Running { node, kafka, broker, shards, companions, stop })
 }
 
-fn kafka_options(settings: &KafkaSettings, embedded: Option<SocketAddr>) -> KafkaOptions {
+pub(super) fn kafka_options(settings: &KafkaSettings, embedded: Option<SocketAddr>) -> KafkaOptions {
     let addresses = embedded.map_or_else(|| settings.addresses.clone(), |address| vec![reachable(address).to_string()]);
     KafkaOptions {
         addresses,
@@ -280,7 +285,7 @@ fn reachable(mut address: SocketAddr) -> SocketAddr {
     address
 }
 
-async fn find_topic(
+pub(super) async fn find_topic(
     settings: &KafkaSettings,
     kafka: &KafkaOptions,
     broker: Option<&EmbeddedBroker>,

@@ -6,6 +6,7 @@
 mod client;
 mod crash;
 mod edges;
+mod growth;
 mod node;
 mod reset;
 mod start;

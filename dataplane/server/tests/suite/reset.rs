@@ -1,5 +1,7 @@
-//! `POST /wellhead/partitions/reset` on a running node: what is read again, and what is refused with nothing changed.
+//! Consuming from another offset, on a whole node: over HTTP while it runs, through the group while it is stopped, by its
+//! configuration; what is read again, what a lost log gets back, and what is refused with nothing changed.
 
+use kafka::{CommitPosition, CommitStamp};
 use serde_json::{Value, json};
 
 use crate::client::{self, Answer, Series, push, push_body};
@@ -33,6 +35,17 @@ fn write(node: &Node, begin_ms: i64) {
     }
 }
 
+/// What `kafka-consumer-groups --reset-offsets --to-offset` stores: the next offset, without a word.
+fn order_in_group(node: &Node, to: i64) {
+    let positions: Vec<_> =
+        (0..3).map(|partition| CommitPosition { partition, offset: to, metadata: String::new() }).collect();
+    node.ask_kafka(async |client| client.commit("wellhead-0", &positions).await.unwrap());
+}
+
+fn now_ms() -> i64 {
+    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis() as i64
+}
+
 fn counted(node: &Node) -> i64 {
     let data = node.query("/prometheus/api/v1/query?query=sum(count_over_time(written[1h]))");
     data["result"][0]["value"][1].as_str().map_or(0, |count| count.parse().unwrap())
@@ -43,8 +56,7 @@ fn partitions_are_moved_through_http() {
     let folder = tempfile::tempdir().unwrap();
     let data_dir = folder.path().join("data");
     let node = Node::start(&data_dir, FLAGS);
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
-    write(&node, now.as_millis() as i64 - 60_000);
+    write(&node, now_ms() - 60_000);
     let all = SERIES as i64 * ROUNDS;
     node.wait_until("all samples are there", |node| counted(node) == all);
     node.wait_until("all is durable", |node| {
@@ -103,4 +115,66 @@ fn partitions_are_moved_through_http() {
     let node = Node::start(&data_dir, FLAGS);
     assert_eq!((generations(&node), counted(&node)), (vec![2, 1, 2], all));
     assert!(node.stop().success());
+}
+
+/// A stopped node is ordered through a broker on its folder; its log is lost; every sample is there again.
+#[test]
+fn a_stopped_node_is_ordered_through_its_broker() {
+    let folder = tempfile::tempdir().unwrap();
+    let data_dir = folder.path().join("data");
+    let node = Node::start(&data_dir, FLAGS);
+    write(&node, now_ms() - 60_000);
+    let all = SERIES as i64 * ROUNDS;
+    node.wait_until("all samples are there", |node| counted(node) == all);
+    assert!(node.stop().success());
+
+    let broker_flags = [FLAGS, &["--target=broker"]].concat();
+    let broker = Node::start(&data_dir, &broker_flags);
+    let status = client::get(broker.http, "/wellhead/status").unwrap().json();
+    assert_eq!(
+        (&status["target"], &status["partitions"], &status["partition_count"]),
+        (&json!("broker"), &json!([]), &json!(3))
+    );
+    assert_eq!(client::get(broker.http, "/ready").unwrap().status, 200);
+    assert!(client::get(broker.http, "/config").unwrap().text().contains("target: \"broker\""));
+    assert_eq!(broker.metric("wellhead_node_ready"), 1.0);
+    let refused = client::get(broker.http, "/prometheus/api/v1/query?query=1").unwrap();
+    assert!(refused.status == 404 && refused.text().contains("--target=broker"), "{}", refused.text());
+    let stored = broker.ask_kafka(async |client| client.committed("wellhead-0", &[0, 1, 2]).await.unwrap());
+    assert!(
+        stored.values().all(|commit| commit.offset == 4 && CommitStamp::parse(&commit.metadata).is_some()),
+        "{stored:?}"
+    );
+    order_in_group(&broker, 2);
+    assert!(broker.stop().success());
+
+    let node = Node::start(&data_dir, FLAGS);
+    node.wait_until("the records from 2 on are read again", |node| {
+        node.metric("wellhead_consumer_records_total") == 9.0
+            && partitions(node).iter().all(|one| one["committed_next"] == 5)
+    });
+    assert_eq!((counted(&node), node.metric("wellhead_consumer_resets_total")), (all, 3.0));
+    assert!(node.stop().success());
+
+    // The log on disk is lost, and an order goes back before it.
+    std::fs::remove_dir_all(data_dir.join("wal")).unwrap();
+    let broker = Node::start(&data_dir, &broker_flags);
+    order_in_group(&broker, 0);
+    assert!(broker.stop().success());
+    let node = Node::start(&data_dir, FLAGS);
+    node.wait_until("every sample is back", |node| counted(node) == all);
+    assert_eq!(node.metric("wellhead_consumer_records_total"), 15.0);
+    node.kill();
+
+    // Lost again; this time the configuration says from which time on.
+    std::fs::remove_dir_all(data_dir.join("wal")).unwrap();
+    let timestamp = format!("--ingest-storage.kafka.consume-from-timestamp-at-startup={}", now_ms() - 3_600_000);
+    let position = "--ingest-storage.kafka.consume-from-position-at-startup=timestamp";
+    let flags = [FLAGS, &[position, &timestamp]].concat();
+    for read in [15.0, 0.0] {
+        let node = Node::start(&data_dir, &flags);
+        node.wait_until("every sample is there", |node| counted(node) == all);
+        assert_eq!(node.metric("wellhead_consumer_records_total"), read, "obeyed once");
+        assert!(node.stop().success());
+    }
 }

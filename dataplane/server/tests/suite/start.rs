@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use kafka::{Client, KafkaOptions};
+
 use crate::client;
 
 /// A running `wellhead`; killed when dropped.
@@ -85,6 +87,19 @@ impl Node {
         let answer = client::get(self.http, path).unwrap();
         assert_eq!(answer.status, 200, "{path}: {}", answer.text());
         answer.json()["data"].clone()
+    }
+
+    /// Asks the node's Kafka, as any tool may.
+    pub fn ask_kafka<T>(&self, ask: impl AsyncFnOnce(&mut Client) -> T) -> T {
+        let options = KafkaOptions {
+            addresses: vec![self.kafka.clone()],
+            client_id: "tool".to_owned(),
+            topic: "wellhead-ingest".to_owned(),
+            dial_timeout: Duration::from_secs(5),
+            request_timeout: Duration::from_secs(5),
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(ask(&mut Client::new(options)))
     }
 
     /// Waits until `is_true`, at most 20 s.
