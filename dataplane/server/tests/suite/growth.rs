@@ -19,7 +19,7 @@ fn write(node: &Node) {
 }
 
 fn is_counted(node: &Node, samples: usize) -> bool {
-    node.query(QUERY)["result"][0]["value"][1] == samples.to_string()
+    node.query(QUERY)["result"][0]["value"][1].as_str() == Some(&samples.to_string())
 }
 
 #[test]
