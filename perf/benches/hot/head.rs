@@ -4,7 +4,7 @@ use std::hint::black_box;
 
 use criterion::{Criterion, Throughput};
 use model::{Fingerprint, FingerprintKey, Sample, SeriesRef};
-use tsdb::head::{Head, HeadOptions, Horizon, Symbols};
+use tsdb::head::{Head, HeadOptions, Horizon, Reading, Symbols};
 
 /// One step on from the sample before, whatever the round.
 const STEP_MS: i64 = 15_000;
@@ -12,7 +12,7 @@ const STEP_MS: i64 = 15_000;
 pub fn benches(criterion: &mut Criterion) {
     let key = FingerprintKey::new(7);
     let mut symbols = Symbols::new(key.clone());
-    let mut head = Head::new(HeadOptions { series_max: u32::MAX, future_grace_ms: 0 });
+    let mut head = Head::new(HeadOptions { series_max: u32::MAX, future_grace_ms: 0, out_of_order_window_ms: 0 });
     let mut fleet = crate::fleet(crate::HEAD_SERIES, 1);
     let mut series: Vec<(Fingerprint, SeriesRef, f64)> = Vec::new();
     for place in 0..fleet.len() {
@@ -45,7 +45,7 @@ pub fn benches(criterion: &mut Criterion) {
                     *value += f64::from(series.0 % 7);
                     (*series, Sample { timestamp_ms, value: *value })
                 }));
-                head.append_batch(&items, Horizon::NONE, &mut outcomes);
+                head.append_batch(&items, Horizon::NONE, Reading::First, &mut outcomes);
                 assert!(outcomes.iter().all(Result::is_ok), "later samples are in order");
             }
         });

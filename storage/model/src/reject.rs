@@ -21,9 +21,11 @@ pub enum RejectReason {
     LabelValueTooLong,
     /// Later than now (or the record's time) plus the grace period.
     TooFarInFuture,
-    /// Older than the series' last sample, outside the tenant's out-of-order window.
+    /// Older than the series' last sample, where the tenant has no out-of-order window.
     SampleOutOfOrder,
-    /// Same time as the series' last sample, another value.
+    /// Older than the series' last sample by more than the tenant's out-of-order window.
+    SampleTooOld,
+    /// Same time as a sample of the series that is there, another value.
     DuplicateTimestamp,
     /// The head holds as many series as it may, or memory is at its limit.
     SeriesLimit,
@@ -34,7 +36,7 @@ pub enum RejectReason {
 }
 
 impl RejectReason {
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::MissingMetricName,
         Self::InvalidMetricName,
         Self::InvalidLabelName,
@@ -46,6 +48,7 @@ impl RejectReason {
         Self::LabelValueTooLong,
         Self::TooFarInFuture,
         Self::SampleOutOfOrder,
+        Self::SampleTooOld,
         Self::DuplicateTimestamp,
         Self::SeriesLimit,
         Self::SeriesTooLarge,
@@ -66,8 +69,9 @@ impl RejectReason {
             Self::LabelNameTooLong => "label_name_too_long",
             Self::LabelValueTooLong => "label_value_too_long",
             Self::TooFarInFuture => "too_far_in_future",
-            Self::SampleOutOfOrder => "sample_out_of_order",
-            Self::DuplicateTimestamp => "new_value_for_timestamp",
+            Self::SampleOutOfOrder => "sample-out-of-order",
+            Self::SampleTooOld => "sample-too-old",
+            Self::DuplicateTimestamp => "new-value-for-timestamp",
             Self::SeriesLimit => "per_user_series_limit",
             Self::SeriesTooLarge => "series_too_large",
             Self::Unsupported => "unsupported_sample_type",

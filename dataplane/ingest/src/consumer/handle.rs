@@ -84,6 +84,8 @@ pub struct ShardReport {
 pub struct TenantReport {
     pub tenant: TenantId,
     pub samples_stored: u64,
+    /// Of these, those that came after a later one of their series.
+    pub samples_late: u64,
     /// There already, to the bit.
     pub samples_equal: u64,
     /// Late rejects: the client was answered before.

@@ -407,6 +407,7 @@ impl<D: Disk> Core<D> {
         let tenants = store.tenant_counters().map(|(tenant, counters)| TenantReport {
             tenant: tenant.clone(),
             samples_stored: counters.samples_stored,
+            samples_late: counters.samples_late,
             samples_equal: counters.samples_equal,
             rejected: counters.rejections().collect(),
         });

@@ -173,7 +173,7 @@ impl BatchSource for LocalSlots {
 pub(super) fn options(wal_bytes_max: u64) -> ShardOptions {
     let wal =
         WalOptions { segment_bytes: 16 * 4096, reserve_segments: 1, part_bytes_max: 8192, bytes_max: wal_bytes_max };
-    let head = HeadOptions { series_max: 1000, future_grace_ms: 60_000 };
+    let head = HeadOptions { series_max: 1000, future_grace_ms: 60_000, out_of_order_window_ms: 0 };
     let checkpoint = CheckpointOptions { wal_bytes: 64 << 10, chunk_file_bytes: 16 << 10 };
     let store = StoreOptions {
         shard: ShardId(0),

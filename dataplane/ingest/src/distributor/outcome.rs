@@ -77,6 +77,7 @@ impl Refusal {
             RejectReason::LabelValueTooLong => "err-mimir-label-value-too-long",
             RejectReason::TooFarInFuture => "err-mimir-too-far-in-future",
             RejectReason::SampleOutOfOrder => "err-mimir-sample-out-of-order",
+            RejectReason::SampleTooOld => "err-mimir-sample-timestamp-too-old",
             RejectReason::DuplicateTimestamp => "err-mimir-sample-duplicate-timestamp",
             RejectReason::SeriesLimit => "err-mimir-max-series-per-user",
             RejectReason::SeriesTooLarge => "err-mimir-distributor-max-write-request-data-item-size",

@@ -218,7 +218,7 @@ impl Node {
         let slots = OneSlotEach::default();
         let wal =
             WalOptions { segment_bytes: 64 * 4096, reserve_segments: 1, part_bytes_max: 64 << 10, bytes_max: 1 << 30 };
-        let head = HeadOptions { series_max: 1000, future_grace_ms: 60_000 };
+        let head = HeadOptions { series_max: 1000, future_grace_ms: 60_000, out_of_order_window_ms: 0 };
         let key = FingerprintKey::new(1);
         let checkpoint = CheckpointOptions { wal_bytes: 64 << 10, chunk_file_bytes: 16 << 10 };
         let store = StoreOptions { shard: ShardId(0), wal, checkpoint, key, head, memory_bytes_max: 1 << 30 };

@@ -20,7 +20,7 @@ pub(crate) struct HeadStorage {
 impl HeadStorage {
     pub fn new(heads: usize) -> Self {
         let key = FingerprintKey::new(7);
-        let options = HeadOptions { series_max: u32::MAX, future_grace_ms: 0 };
+        let options = HeadOptions { series_max: u32::MAX, future_grace_ms: 0, out_of_order_window_ms: 0 };
         let head = |_| (Symbols::new(key.clone()), Head::new(options));
         Self { tenant: TenantId::anonymous(), heads: (0..heads).map(head).collect(), key }
     }

@@ -61,8 +61,8 @@ fn keys_of_mimir_are_known() {
     check_error(
         &[],
         &[],
-        "ingester:\n  out_of_order_time_window: 5m\n",
-        "ingester.out_of_order_time_window in the configuration file",
+        "compactor:\n  blocks_retention_period: 1y\n",
+        "compactor.blocks_retention_period in the configuration file",
     );
 }
 

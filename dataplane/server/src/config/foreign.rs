@@ -32,7 +32,6 @@ const REFUSED: &[(&str, &str)] = &[
     ("blocks-storage.", "blocks and object storage are not supported yet: samples stay in the head and its log"),
     ("compactor.blocks-retention-period", "retention of blocks is not supported yet"),
     ("ingest-storage.enabled", "wellhead always writes through Kafka: remove the key"),
-    ("ingester.out-of-order-time-window", "out-of-order samples are not supported yet: late samples are refused"),
     (
         "distributor.ha-tracker.",
         "de-duplication of HA replicas is not supported yet: every replica's samples would be stored",

@@ -103,6 +103,7 @@ const SETTINGS: &[Setting] = &[
     set(WRITE, "distributor.max-recv-msg-size", "BYTES", "100MiB", "Largest push body, before and after decompression; larger ones get 413."),
     set(WRITE, "distributor.max-inflight-push-bytes", "BYTES", "512MiB", "Inflated bytes of pushes in flight, over all cores; beyond it pushes get 503 at once."),
     set(WRITE, "validation.create-grace-period", "DURATION", "10m", "How far in the future a sample may lie."),
+    set(WRITE, "ingester.out-of-order-time-window", "DURATION", "0s", "How much older than its series' last sample a sample may be and still be stored. 0s: samples of a series must come in order."),
     set(WRITE, "validation.max-label-names-per-series", "COUNT", "30", "Labels of a series, its name included."),
     set(WRITE, "validation.max-length-label-name", "BYTES", "1024", "Bytes of a label name."),
     set(WRITE, "validation.max-length-label-value", "BYTES", "2048", "Bytes of a label value."),

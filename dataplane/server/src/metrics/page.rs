@@ -279,7 +279,19 @@ fn stores(reports: &[ShardReport], page: &mut Exposition) {
             page.sample(&[("shard", &report.shard.to_string())], bytes as f64);
         }
     }
+    late(reports, page);
     discarded(reports, page);
+}
+
+fn late(reports: &[ShardReport], page: &mut Exposition) {
+    let help = "Samples stored that came after a later one of their series.";
+    page.family("cortex_ingester_tsdb_out_of_order_samples_appended_total", Kind::Counter, help);
+    for report in reports {
+        let shard = report.shard.to_string();
+        for tenant in &report.tenants {
+            page.sample(&[("user", tenant.tenant.as_str()), ("shard", &shard)], tenant.samples_late as f64);
+        }
+    }
 }
 
 /// Late rejects of the consumer; the distributor's refusals are told to the client and counted there.

@@ -334,6 +334,7 @@ async fn start_shards(
         head: HeadOptions {
             series_max: tsdb::head::SERIES_MAX,
             future_grace_ms: options.write.grace.as_millis() as i64,
+            out_of_order_window_ms: options.write.out_of_order_window.as_millis() as i64,
         },
         memory_bytes_max: plan.memory_limit_bytes / count,
         fetched_bytes_max: (options.kafka.fetched_bytes_max / count) as usize,

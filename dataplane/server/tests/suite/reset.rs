@@ -178,3 +178,50 @@ fn a_stopped_node_is_ordered_through_its_broker() {
         assert!(node.stop().success());
     }
 }
+
+/// The log is lost and newer samples are there already: reading again fills the hole before them.
+#[test]
+fn a_hole_before_newer_samples_is_filled() {
+    let folder = tempfile::tempdir().unwrap();
+    let data_dir = folder.path().join("data");
+    let begin_ms = now_ms() - 600_000;
+    let node = Node::start(&data_dir, FLAGS);
+    write(&node, begin_ms);
+    let all = SERIES as i64 * ROUNDS;
+    node.wait_until("all samples are there", |node| counted(node) == all);
+    assert!(node.stop().success());
+    std::fs::remove_dir_all(data_dir.join("wal")).unwrap();
+
+    let node = Node::start(&data_dir, FLAGS);
+    write(&node, begin_ms + 300_000);
+    node.wait_until("what came after the hole is there", |node| counted(node) == all);
+    let orders = [0, 1, 2].map(|partition| json!({"partition": partition, "to": 0}));
+    assert_eq!(order(&node, &json!({ "partitions": orders })).status, 200);
+    node.wait_until("the hole is filled", |node| counted(node) == 2 * all);
+    assert_eq!(node.metric("cortex_ingester_tsdb_out_of_order_samples_appended_total"), all as f64);
+    assert_eq!(node.metric("cortex_discarded_samples_total"), 0.0);
+    node.kill();
+    let node = Node::start(&data_dir, FLAGS);
+    assert_eq!(counted(&node), 2 * all, "and it is logged");
+    assert!(node.stop().success());
+}
+
+/// Late samples within the window are stored and answered in order; later ones are refused and counted.
+#[test]
+fn late_samples_within_the_window_are_stored() {
+    let folder = tempfile::tempdir().unwrap();
+    let flags = [FLAGS, &["--ingester.out-of-order-time-window=5m"]].concat();
+    let node = Node::start(&folder.path().join("data"), &flags);
+    let now = now_ms();
+    for age_ms in [0, 60_000, 299_000, 301_000] {
+        let labels = vec![("__name__", "late".to_owned())];
+        let body = push_body(&[(labels, vec![(now - age_ms, age_ms as f64)])]);
+        assert_eq!(push(node.http, None, &body).unwrap().status, 200);
+    }
+    node.wait_until("the oldest is refused", |node| node.metric("cortex_discarded_samples_total") == 1.0);
+    let values = node.query("/prometheus/api/v1/query?query=late[1h]")["result"][0]["values"].clone();
+    let values: Vec<&str> = values.as_array().unwrap().iter().map(|value| value[1].as_str().unwrap()).collect();
+    assert_eq!(values, ["299000", "60000", "0"]);
+    let page = client::get(node.http, "/metrics").unwrap().text();
+    assert!(page.contains("reason=\"sample-too-old\""), "{page}");
+}

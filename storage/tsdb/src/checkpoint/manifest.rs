@@ -2,9 +2,11 @@
 //!
 //! Blocks of a checkpoint, by their first byte:
 //! - 1 begin, first: LSN, check of the fingerprint key (8 bytes), then sections as in a frame of the log: the log's identity,
-//!   and for each partition a progress from and to its mark, and its configured position
+//!   and for each partition a progress from and to its mark, its configured position, and where it reads again a reset from
+//!   the offset up to which it does
 //! - 2 head: tenant, partition, count of series
 //! - 3 slice of the head before it: first series, stamp (LSN), contents of up to [`super::SLICE_SERIES`] series
+//! - 5 late samples of the slice before it
 //! - 4 end, last: newest stamp, then the `.series` and the `.chunks` files, each a count and (number, end)
 //!
 //! A `.series` block: tenant, partition, epoch, first series, count, definitions.
@@ -13,18 +15,20 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use disk::Disk;
-use model::{FingerprintKey, PartitionId, ShardId};
+use model::{FingerprintKey, Offset, PartitionId, ShardId};
 
 use super::framed::{FileExtent, FileKind, FramedReader, damaged, file_name, parse_file_name};
 use crate::recovery::RecoveryError;
 use crate::wal::{
-    Epoch, Fields, LogIdentity, Lsn, Malformed, Progress, Section, Sections, StartupPosition, Turn, put_varint,
+    Epoch, Fields, LogIdentity, Lsn, Malformed, PositionNote, Progress, Reset, Section, Sections, StartupPosition,
+    Turn, put_varint,
 };
 
 pub(super) const BEGIN: u8 = 1;
 pub(super) const HEAD: u8 = 2;
 pub(super) const SLICE: u8 = 3;
 pub(super) const END: u8 = 4;
+pub(super) const LATE: u8 = 5;
 
 /// See the module.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -39,10 +43,20 @@ pub(crate) struct Manifest {
     pub(crate) last: Lsn,
     pub(crate) key_check: u64,
     pub(crate) identity: Option<LogIdentity>,
-    /// Progress from and to where the partition stood, and the configured position that it had obeyed.
-    pub(crate) marks: BTreeMap<PartitionId, (Progress, Option<StartupPosition>)>,
+    pub(crate) marks: BTreeMap<PartitionId, PartitionMark>,
     pub(super) series: Vec<FileExtent>,
     pub(super) chunks: Vec<FileExtent>,
+}
+
+/// Where a partition stood.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct PartitionMark {
+    /// From and to there.
+    pub(crate) progress: Progress,
+    /// The configured position that it had obeyed.
+    pub(crate) position: Option<StartupPosition>,
+    /// Records below this are read again.
+    pub(crate) again_until: Option<Offset>,
 }
 
 impl Manifest {
@@ -70,7 +84,7 @@ pub(super) fn key_check(key: &FingerprintKey) -> u64 {
 impl Manifest {
     /// The epoch of a partition's state in it.
     pub(crate) fn epoch(&self, partition: PartitionId) -> Option<Epoch> {
-        self.marks.get(&partition).map(|(progress, _)| progress.epoch)
+        self.marks.get(&partition).map(|mark| mark.progress.epoch)
     }
 
     pub(super) fn put_begin(&self, out: &mut Vec<u8>) {
@@ -81,11 +95,14 @@ impl Manifest {
         if let Some(identity) = &self.identity {
             turn.identity(identity);
         }
-        for (progress, position) in self.marks.values() {
+        for PartitionMark { progress, position, again_until } in self.marks.values() {
             turn.progress(progress);
-            if let Some(position) = position {
-                let (partition, epoch) = (progress.partition, progress.epoch);
-                turn.position(&crate::wal::PositionNote { partition, epoch, position: *position });
+            let Progress { partition, epoch, generation, next: to, .. } = *progress;
+            if let Some(position) = *position {
+                turn.position(&PositionNote { partition, epoch, position });
+            }
+            if let Some(from) = *again_until {
+                turn.reset(&Reset { partition, epoch, generation, from, to });
             }
         }
         let (data, marks) = turn.payload();
@@ -118,11 +135,18 @@ impl Manifest {
             match section {
                 Section::Identity(found) => identity = Some(found),
                 Section::Progress(progress) => {
-                    marks.insert(progress.partition, (progress, None));
+                    let mark = PartitionMark { progress, position: None, again_until: None };
+                    marks.insert(progress.partition, mark);
                 }
                 Section::Position(note) => {
                     let mark = marks.get_mut(&note.partition);
-                    mark.ok_or(Malformed::OutOfRange { what: "a position without progress" })?.1 = Some(note.position);
+                    let mark = mark.ok_or(Malformed::OutOfRange { what: "a position without progress" })?;
+                    mark.position = Some(note.position);
+                }
+                Section::Reset(reset) => {
+                    let mark = marks.get_mut(&reset.partition);
+                    let mark = mark.ok_or(Malformed::OutOfRange { what: "a reset without progress" })?;
+                    mark.again_until = Some(reset.from);
                 }
                 _ => return Err(Malformed::OutOfRange { what: "a section of a checkpoint" }),
             }

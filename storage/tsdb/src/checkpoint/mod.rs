@@ -22,7 +22,7 @@ mod take;
 
 pub use chunk_bytes::ChunkBytes;
 pub(crate) use files::{CheckpointFiles, FilesFound, KEPT, Pin, next_number};
-pub(crate) use manifest::{Manifest, survey_checkpoints};
+pub(crate) use manifest::{Manifest, PartitionMark, survey_checkpoints};
 pub(crate) use restore::{CheckpointSource, ChunkMaps, HeadSource, Stamps, covers, restore_checkpoint};
 pub use take::{Checkpoint, is_out_of_space};
 pub(crate) use take::{CheckpointStage, HeadTask};

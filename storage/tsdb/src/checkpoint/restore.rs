@@ -9,7 +9,7 @@ use disk::{Disk, FileMap};
 use model::{FingerprintKey, PartitionId, SeriesRef, ShardId, TenantId};
 
 use super::framed::{FileExtent, FileKind, FramedReader, damaged, file_name};
-use super::manifest::{HEAD, SLICE, key_check};
+use super::manifest::{HEAD, LATE, SLICE, key_check};
 use super::{ChunkAt, ChunkBytes, Manifest, SLICE_SERIES};
 use crate::head::{Head, ImageError, Symbols};
 use crate::recovery::RecoveryError;
@@ -150,6 +150,7 @@ impl Contents<'_> {
         let taken = match payload.first() {
             Some(&HEAD) => self.take_head(&payload[1..], heads, stamps),
             Some(&SLICE) => self.take_slice(&payload[1..], heads, stamps),
+            Some(&LATE) => self.take_late(&payload[1..], heads),
             _ => Ok(()),
         };
         taken.map_err(|error| error.to_string())
@@ -190,14 +191,22 @@ impl Contents<'_> {
             return Err(Malformed::OutOfRange { what: "the first series of a slice" }.into());
         }
         stamps.push(Lsn(fields.varint()?));
-        let load = |at: ChunkAt, len: u32| {
-            let bytes = ChunkBytes::of_map(self.maps.get(&at.file)?, at.block, len)?;
-            Some((bytes, self.source.is_own.then_some(at)))
-        };
+        let load = |at: ChunkAt, len: u32| self.load(at, len);
         for series in first..head.series_count().min(first + SLICE_SERIES) {
             head.take_contents(SeriesRef(series), &mut fields, &load)?;
         }
         end_of(&fields)
+    }
+
+    fn take_late(&mut self, payload: &[u8], heads: &mut impl HeadSource) -> Result<(), ImageError> {
+        let Some(owner) = &self.at else { return Ok(()) };
+        let (_, head) = heads.head(&owner.0, owner.1);
+        head.take_late(&mut Fields::new(payload), &|at, len| self.load(at, len))
+    }
+
+    fn load(&self, at: ChunkAt, len: u32) -> Option<(ChunkBytes, Option<ChunkAt>)> {
+        let bytes = ChunkBytes::of_map(self.maps.get(&at.file)?, at.block, len)?;
+        Some((bytes, self.source.is_own.then_some(at)))
     }
 }
 

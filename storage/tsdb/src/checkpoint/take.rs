@@ -8,7 +8,7 @@ use model::{PartitionId, TenantId};
 
 use super::files::{CheckpointFiles, TEMPORARY};
 use super::framed::{FileKind, FramedWriter, file_name};
-use super::manifest::{HEAD, SLICE};
+use super::manifest::{HEAD, LATE, SLICE};
 use super::{Manifest, SLICE_SERIES};
 use crate::head::{Head, LabelDictionary, Symbols};
 use crate::wal::{Epoch, Lsn, put_bytes, put_varint};
@@ -149,6 +149,10 @@ impl<D: Disk> Checkpoint<D> {
             put_varint(series.start.into(), out);
             put_varint(stamp.0, out);
             series.clone().for_each(|series| head.put_contents(series, out));
+        });
+        file.put(|out| {
+            out.push(LATE);
+            head.put_late(series.clone(), out);
         });
         task.taken = series.end;
         self.manifest.last = self.manifest.last.max(stamp);

@@ -6,18 +6,22 @@
 //! |---|---|
 //! | later than the horizon | `TooFarInFuture` |
 //! | first of its series, or later than the last | `InOrder` |
-//! | at the last one's time, same bits | `Equal` |
-//! | at the last one's time, other bits | `DuplicateTimestamp` |
-//! | earlier, and exactly this sample is in the open or a sealed chunk | `Equal` |
-//! | earlier otherwise | `SampleOutOfOrder` |
+//! | at the time of one that is there, same bits | `Equal` |
+//! | older than the last by more than the window, which is 0 | `SampleOutOfOrder` |
+//! | older than the last by more than the window, which is not 0 | `SampleTooOld` |
+//! | at the time of one that is there, other bits | `DuplicateTimestamp` |
+//! | otherwise | `Late` |
 //!
-//! Equal means bit for bit: NaNs are values, and a stale marker equals itself.
+//! What is there may be in the open chunk, in a sealed one, among the late samples or in a chunk of these. Equal means bit for
+//! bit: NaNs are values, and a stale marker equals itself.
 
 use std::sync::Arc;
 
+use hashbrown::HashMap;
 use model::{RejectReason, Sample, SeriesRef, TimeRange};
 
 use super::fingerprints::prefetch;
+use super::late::{bits_at, bits_in};
 use super::series::{NONE, Series};
 use super::{CHUNK_RANGE_MS, Head, SAMPLES_PER_CHUNK, SealedChunk, Slot};
 use crate::checkpoint::ChunkBytes;
@@ -26,19 +30,34 @@ use crate::chunk::{SAMPLE_BYTES_MAX, XorAppender, XorReader};
 /// Appends in flight between prefetch and use: their lines (two each) stay well within the first-level cache.
 const BATCH_LEN: usize = 64;
 
-/// The latest timestamp that is acceptable.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub struct Horizon(pub i64);
+/// Which times are acceptable.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Horizon {
+    /// The latest one.
+    pub latest_ms: i64,
+    /// By how much a sample may be older than its series' last one.
+    pub window_ms: i64,
+}
 
 impl Horizon {
     /// For samples that were accepted before: those of the log.
-    pub const NONE: Self = Self(i64::MAX);
+    pub const NONE: Self = Self { latest_ms: i64::MAX, window_ms: i64::MAX };
+}
+
+/// Whether a record is read for the first time.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Reading {
+    First,
+    /// An order went back to it. What is missing is missing wherever it lies, so a sample's age is judged by what was read
+    /// again before it, as it was judged the first time.
+    Again,
 }
 
 /// What became of an acceptable sample.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Appended {
     InOrder,
+    Late,
     /// It was there already.
     Equal,
 }
@@ -47,7 +66,8 @@ impl Head {
     /// The horizon for the samples of a record.
     #[must_use]
     pub fn horizon(&self, record_timestamp_ms: i64) -> Horizon {
-        Horizon(record_timestamp_ms.saturating_add(self.options.future_grace_ms))
+        let window_ms = self.options.out_of_order_window_ms;
+        Horizon { latest_ms: record_timestamp_ms.saturating_add(self.options.future_grace_ms), window_ms }
     }
 
     /// Appends one sample.
@@ -61,11 +81,11 @@ impl Head {
     pub fn append(&mut self, series: SeriesRef, sample: Sample, horizon: Horizon) -> Result<Appended, RejectReason> {
         let index = series.0;
         let series = self.series.get(index);
-        if sample.timestamp_ms > horizon.0 {
+        if sample.timestamp_ms > horizon.latest_ms {
             return Err(RejectReason::TooFarInFuture);
         }
         if series.open.count() > 0 && sample.timestamp_ms <= series.open.last_timestamp_ms() {
-            return self.judge_late(index, sample);
+            return self.judge_late(index, sample, horizon);
         }
         // An empty series has no slot and seals at the beginning of time, so this is its way as well.
         if series.open.count() == SAMPLES_PER_CHUNK || sample.timestamp_ms >= series.seal_at_ms {
@@ -78,8 +98,7 @@ impl Head {
             bytes = self.arena.slot_mut(series.slot);
         }
         series.open.append(bytes, sample);
-        self.range.min_ms = self.range.min_ms.min(sample.timestamp_ms);
-        self.range.max_ms = self.range.max_ms.max(sample.timestamp_ms);
+        self.widen(TimeRange { min_ms: sample.timestamp_ms, max_ms: sample.timestamp_ms });
         Ok(Appended::InOrder)
     }
 
@@ -91,10 +110,17 @@ impl Head {
         &mut self,
         items: &[(SeriesRef, Sample)],
         horizon: Horizon,
+        reading: Reading,
         outcomes: &mut Vec<Result<Appended, RejectReason>>,
     ) {
         outcomes.clear();
         outcomes.reserve(items.len());
+        if reading == Reading::Again {
+            return outcomes.extend(items.iter().map(|(series, sample)| self.append_again(*series, *sample, horizon)));
+        }
+        if !self.last_read_again.is_empty() {
+            self.last_read_again = HashMap::new();
+        }
         for batch in items.chunks(BATCH_LEN) {
             for (series, _) in batch {
                 prefetch(self.series.get(series.0));
@@ -104,6 +130,18 @@ impl Head {
             }
             outcomes.extend(batch.iter().map(|(series, sample)| self.append(*series, *sample, horizon)));
         }
+    }
+
+    /// Appends a sample of a record that was read before.
+    fn append_again(&mut self, series: SeriesRef, sample: Sample, horizon: Horizon) -> Result<Appended, RejectReason> {
+        let last_ms = self.last_read_again.get(&series.0).copied().unwrap_or(i64::MIN);
+        let was_taken = last_ms.saturating_sub(sample.timestamp_ms) <= horizon.window_ms;
+        let window_ms = if was_taken { i64::MAX } else { horizon.window_ms };
+        let outcome = self.append(series, sample, Horizon { window_ms, ..horizon });
+        if outcome.is_ok() {
+            self.last_read_again.insert(series.0, last_ms.max(sample.timestamp_ms));
+        }
+        outcome
     }
 
     #[inline]
@@ -118,23 +156,37 @@ impl Head {
         }
     }
 
-    /// A sample that is not later than the series' last one: a repetition, a conflict, or too late. At most one chunk is
-    /// decoded for it.
+    /// A sample that is not later than the series' last one. At most one chunk in order is decoded for it, and those of late
+    /// samples around its time.
     #[cold]
-    fn judge_late(&self, series_index: u32, sample: Sample) -> Result<Appended, RejectReason> {
-        let series = self.series.get(series_index);
-        if sample.timestamp_ms == series.open.last_timestamp_ms() {
-            let is_equal = sample.value.to_bits() == series.open.last_value_bits();
-            return if is_equal { Ok(Appended::Equal) } else { Err(RejectReason::DuplicateTimestamp) };
+    fn judge_late(&mut self, index: u32, sample: Sample, horizon: Horizon) -> Result<Appended, RejectReason> {
+        let last_ms = self.series.get(index).open.last_timestamp_ms();
+        match self.bits_at(index, sample.timestamp_ms) {
+            Some(bits) if bits == sample.value.to_bits() => Ok(Appended::Equal),
+            _ if last_ms.saturating_sub(sample.timestamp_ms) > horizon.window_ms => Err(match horizon.window_ms {
+                0 => RejectReason::SampleOutOfOrder,
+                _ => RejectReason::SampleTooOld,
+            }),
+            Some(_) => Err(RejectReason::DuplicateTimestamp),
+            None => {
+                self.add_late(index, sample);
+                Ok(Appended::Late)
+            }
         }
-        let is_there = match self.sealed_around(series, sample.timestamp_ms) {
-            Around::Open => holds(XorReader::of_open(self.arena.slot(series.slot), &series.open), sample),
-            // Of a chunk that the disk does not give back nobody can say what it holds.
-            Around::Sealed(chunk) if !chunk.bytes.are_intact() => false,
-            Around::Sealed(chunk) => XorReader::new(&chunk.bytes).is_ok_and(|reader| holds(reader, sample)),
-            Around::Gap => false,
+    }
+
+    /// The value bits of the series' sample at a time that is not later than its last one.
+    fn bits_at(&self, index: u32, timestamp_ms: i64) -> Option<u64> {
+        let series = self.series.get(index);
+        if timestamp_ms == series.open.last_timestamp_ms() {
+            return Some(series.open.last_value_bits());
+        }
+        let in_order = match self.sealed_around(series, timestamp_ms) {
+            Around::Open => bits_in(XorReader::of_open(self.arena.slot(series.slot), &series.open), timestamp_ms),
+            Around::Sealed(chunk) => bits_at(chunk, timestamp_ms),
+            Around::Gap => None,
         };
-        if is_there { Ok(Appended::Equal) } else { Err(RejectReason::SampleOutOfOrder) }
+        in_order.or_else(|| self.late_bits_at(index, timestamp_ms))
     }
 
     /// The chunk that would hold a sample of this time. Chunks of a series do not overlap and are listed newest first.
@@ -184,15 +236,6 @@ enum Around<'a> {
     Sealed(&'a SealedChunk),
     /// Between the chunks or before them all.
     Gap,
-}
-
-fn holds(mut reader: XorReader<'_>, sample: Sample) -> bool {
-    while let Some(found) = reader.next_sample().expect("the head's own bytes") {
-        if found.timestamp_ms >= sample.timestamp_ms {
-            return found.timestamp_ms == sample.timestamp_ms && found.value.to_bits() == sample.value.to_bits();
-        }
-    }
-    false
 }
 
 /// A copy of an open chunk that any reader understands.

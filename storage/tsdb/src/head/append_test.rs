@@ -6,13 +6,15 @@ use model::{FingerprintKey, RejectReason, Sample, SeriesRef, TimeRange, stale_ma
 use proptest::prelude::*;
 
 use super::fixture::{EVER, Tenant, decoded, sample};
-use super::{Appended, CHUNK_RANGE_MS, Horizon, SAMPLES_PER_CHUNK};
+use super::{Appended, CHUNK_RANGE_MS, Horizon, Reading, SAMPLES_PER_CHUNK};
 
 type Outcome = Result<Appended, RejectReason>;
 
 const IN_ORDER: Outcome = Ok(Appended::InOrder);
 const EQUAL: Outcome = Ok(Appended::Equal);
 const DUPLICATE: Outcome = Err(RejectReason::DuplicateTimestamp);
+const LATE: Outcome = Ok(Appended::Late);
+const TOO_OLD: Outcome = Err(RejectReason::SampleTooOld);
 const OUT_OF_ORDER: Outcome = Err(RejectReason::SampleOutOfOrder);
 const FUTURE: Outcome = Err(RejectReason::TooFarInFuture);
 
@@ -26,6 +28,8 @@ enum State {
     EndedStale,
     /// 1000, 2000, .. 300000: chunks of 1..=120, 121..=240 sealed, 241..=300 open.
     Sealed,
+    /// As `Open`, and late samples between: 500, 1500, .. 8500, eight of which are a chunk.
+    Late,
     /// 1000 .. 5000 sealed by the end of the aligned range, then one sample a minute into the second range after it.
     Gap,
 }
@@ -39,22 +43,30 @@ fn samples_of(state: State) -> Vec<Sample> {
         State::Open => steps(10).collect(),
         State::EndedStale => steps(10).chain([sample(11_000, stale_marker())]).collect(),
         State::Sealed => steps(300).collect(),
+        State::Late => steps(10).chain((0..9).map(|i| sample(1000 * i + 500, 0.25))).collect(),
         State::Gap => steps(5).chain([sample(GAP_END_MS, 1.0)]).collect(),
     }
 }
 
+/// Appends to a head that has the samples of the state; the window is 0.
 #[track_caller]
-fn check(state: State, (timestamp_ms, value): (i64, f64), horizon_ms: i64, expected: Outcome) {
+fn check(state: State, sample: (i64, f64), latest_ms: i64, expected: Outcome) {
+    check_within(state, sample, Horizon { latest_ms, window_ms: 0 }, expected);
+}
+
+#[track_caller]
+fn check_within(state: State, (timestamp_ms, value): (i64, f64), horizon: Horizon, expected: Outcome) {
     let mut tenant = Tenant::new();
     let series = tenant.define(&[("__name__", "m")]);
     for sample in samples_of(state) {
-        assert_eq!(tenant.head.append(series, sample, Horizon::NONE), IN_ORDER);
+        assert!(matches!(tenant.head.append(series, sample, Horizon::NONE), IN_ORDER | LATE));
     }
     let mut samples = decoded(&tenant, series);
-    let outcome = tenant.head.append(series, sample(timestamp_ms, value), Horizon(horizon_ms));
-    assert_eq!(outcome, expected, "{state:?}: {value} at {timestamp_ms}, horizon {horizon_ms}");
-    samples.extend((expected == IN_ORDER).then_some((timestamp_ms, value.to_bits())));
-    assert_eq!(decoded(&tenant, series), samples, "only what is new and in order changes the chunks");
+    let outcome = tenant.head.append(series, sample(timestamp_ms, value), horizon);
+    assert_eq!(outcome, expected, "{state:?}: {value} at {timestamp_ms}, {horizon:?}");
+    samples.extend(matches!(expected, IN_ORDER | LATE).then_some((timestamp_ms, value.to_bits())));
+    samples.sort_by_key(|sample| sample.0);
+    assert_eq!(decoded(&tenant, series), samples, "only what is new changes the chunks");
 }
 
 const FAR: i64 = i64::MAX;
@@ -121,12 +133,68 @@ fn earlier_samples_are_equal_or_out_of_order() {
     check(State::Gap, (GAP_END_MS - 1, 1.0), FAR, OUT_OF_ORDER);
 }
 
+/// Each cell of the window's rows, against the open chunk, sealed ones, gaps, late samples and chunks of these.
+#[test]
+fn late_samples_are_taken_within_the_window() {
+    let within = |window_ms: i64| Horizon { latest_ms: FAR, window_ms };
+    for (state, end_ms, there_ms, free_ms) in [
+        (State::Open, 10_000, 9000, 8999),
+        (State::Open, 10_000, 1000, 1),
+        (State::EndedStale, 11_000, 10_000, 10_500),
+        (State::Sealed, 300_000, 60_000, 60_001),
+        (State::Sealed, 300_000, 241_000, 240_999),
+        (State::Gap, GAP_END_MS, 5000, 5001),
+        // In the chunk of late samples, and in memory.
+        (State::Late, 10_000, 6500, 6501),
+        (State::Late, 10_000, 8500, 8501),
+    ] {
+        let there = if matches!(state, State::Late) { 0.25 } else { there_ms as f64 };
+        check_within(state, (free_ms, 0.5), within(end_ms - free_ms), LATE);
+        check_within(state, (free_ms, 0.5), within(end_ms - free_ms - 1), TOO_OLD);
+        check_within(state, (free_ms, 0.5), within(0), OUT_OF_ORDER);
+        check_within(state, (free_ms, 0.5), Horizon { latest_ms: free_ms - 1, window_ms: i64::MAX }, FUTURE);
+        check_within(state, (there_ms, there), within(end_ms), EQUAL);
+        check_within(state, (there_ms, there), within(1), EQUAL);
+        check_within(state, (there_ms, 0.5), within(end_ms - there_ms), DUPLICATE);
+        check_within(state, (there_ms, 0.5), within(1), if end_ms - there_ms <= 1 { DUPLICATE } else { TOO_OLD });
+        check_within(state, (end_ms + 1, 0.5), within(1), IN_ORDER);
+    }
+    check_within(State::Open, (i64::MIN, 0.5), Horizon::NONE, LATE);
+    check_within(State::Gap, (GAP_END_MS - 1, stale_marker()), within(1), LATE);
+}
+
+/// What is read again fills holes anywhere, and what was refused the first time is refused again.
+#[test]
+fn reading_again_takes_what_is_missing() {
+    let mut tenant = Tenant::new();
+    let series = tenant.define(&[("__name__", "m")]);
+    let mut read = |samples: &[(i64, f64)], reading: Reading| {
+        let items: Vec<_> = samples.iter().map(|(at_ms, value)| (series, sample(*at_ms, *value))).collect();
+        let mut outcomes = Vec::new();
+        let horizon = Horizon { latest_ms: 100, window_ms: 5 };
+        tenant.head.append_batch(&items, horizon, reading, &mut outcomes);
+        outcomes
+    };
+    let records = [(10, 1.0), (20, 2.0), (14, 3.0), (16, 4.0), (16, 5.0), (101, 6.0), (30, 7.0)];
+    assert_eq!(read(&records[6..], Reading::First), [IN_ORDER], "the others were lost");
+    assert_eq!(read(&[(20, 2.0)], Reading::First), [TOO_OLD]);
+    assert_eq!(read(&records[..3], Reading::Again), [LATE, LATE, TOO_OLD]);
+    assert_eq!(read(&records[3..], Reading::Again), [LATE, DUPLICATE, FUTURE, EQUAL]);
+    assert_eq!(read(&[(17, 1.0), (35, 1.0), (36, 1.0)], Reading::Again), [TOO_OLD, IN_ORDER, IN_ORDER]);
+    assert_eq!(read(&[(25, 1.0)], Reading::First), [TOO_OLD], "and then it is as before");
+    assert_eq!(read(&records[..3], Reading::Again), [EQUAL, EQUAL, TOO_OLD]);
+    let times: Vec<i64> = decoded(&tenant, series).iter().map(|sample| sample.0).collect();
+    assert_eq!(times, [10, 16, 20, 30, 35, 36]);
+}
+
 #[test]
 fn the_horizon_is_the_record_time_plus_grace() {
-    let tenant = Tenant::new();
-    assert_eq!(tenant.head.options().future_grace_ms, 600_000);
-    assert_eq!(tenant.head.horizon(1000), Horizon(601_000));
-    assert_eq!(tenant.head.horizon(i64::MAX), Horizon::NONE);
+    let mut tenant = Tenant::new();
+    let options = tenant.head.options();
+    assert_eq!((options.future_grace_ms, options.out_of_order_window_ms), (600_000, 0));
+    tenant.head.set_options(super::HeadOptions { out_of_order_window_ms: 5, ..options });
+    assert_eq!(tenant.head.horizon(1000), Horizon { latest_ms: 601_000, window_ms: 5 });
+    assert_eq!(tenant.head.horizon(i64::MAX), Horizon { latest_ms: i64::MAX, window_ms: 5 });
 }
 
 /// Chunks end when they are full and at multiples of two hours, before the epoch as well.
@@ -158,22 +226,29 @@ fn check_chunks(tenant: &Tenant, series: SeriesRef) {
     }
 }
 
-/// The rules, on a map of all samples.
+/// The rules, on a map of all samples and the time of the last one.
 fn expected(held: &BTreeMap<i64, u64>, sample: Sample, horizon: Horizon) -> Outcome {
     let bits = sample.value.to_bits();
     let last = held.last_key_value().map(|(at, _)| *at);
     match held.get(&sample.timestamp_ms) {
-        _ if sample.timestamp_ms > horizon.0 => FUTURE,
+        _ if sample.timestamp_ms > horizon.latest_ms => FUTURE,
         Some(there) if *there == bits => EQUAL,
-        Some(_) if Some(sample.timestamp_ms) == last => DUPLICATE,
         None if last.is_none_or(|last| sample.timestamp_ms > last) => IN_ORDER,
-        _ => OUT_OF_ORDER,
+        _ if last.is_some_and(|last| last - sample.timestamp_ms > horizon.window_ms) => {
+            if horizon.window_ms == 0 {
+                OUT_OF_ORDER
+            } else {
+                TOO_OLD
+            }
+        }
+        Some(_) => DUPLICATE,
+        None => LATE,
     }
 }
 
 /// Mostly forward in scrape steps, sometimes back to where samples are, sometimes far ahead.
 fn any_step() -> impl Strategy<Value = (u32, i64, u8)> {
-    let step = prop_oneof![12 => Just(15_000i64), 3 => 1i64..40_000, 2 => -20i64..=0, 1 => Just(CHUNK_RANGE_MS + 5)];
+    let step = prop_oneof![12 => Just(15_000i64), 3 => 1i64..40_000, 2 => -20i64..=0, 3 => -3_000_007i64..-1, 1 => Just(CHUNK_RANGE_MS + 5)];
     (0u32..3, step, 0u8..3)
 }
 
@@ -181,35 +256,37 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 60, failure_persistence: None, rng_seed: proptest::test_runner::RngSeed::Fixed(3), ..ProptestConfig::default() })]
 
     #[test]
-    fn a_head_holds_what_the_rules_say(steps in proptest::collection::vec(any_step(), 0..1500), batch_len in 1usize..200) {
+    fn a_head_holds_what_the_rules_say(steps in proptest::collection::vec(any_step(), 0..1500), batch_len in 1usize..200, window_steps in 0i64..100) {
         let mut tenant = Tenant::new();
         let series: Vec<SeriesRef> = ["a", "b", "c"].map(|name| tenant.define(&[("__name__", name)])).into();
         let mut held: Vec<BTreeMap<i64, u64>> = vec![BTreeMap::new(); 3];
         let mut newest = [0i64; 3];
-        let horizon = Horizon(200 * 15_000);
+        let horizon = Horizon { latest_ms: 200 * 15_000, window_ms: window_steps / 2 * 15_000 };
         let mut items = Vec::new();
         for (index, step, value) in steps {
             let index = index as usize;
-            // Steps back go to multiples of the scrape step, where samples may be.
-            let at_ms = if step <= 0 { newest[index] + step * 15_000 } else { newest[index] + step };
-            newest[index] = newest[index].max(at_ms.min(horizon.0));
+            // Small steps back go to multiples of the scrape step, where samples may be.
+            let at_ms = if (-20..=0).contains(&step) { newest[index] + step * 15_000 } else { newest[index] + step };
+            newest[index] = newest[index].max(at_ms.min(horizon.latest_ms));
             items.push((series[index], sample(at_ms, f64::from(value / 2))));
         }
         let mut outcomes = Vec::new();
         for batch in items.chunks(batch_len) {
-            tenant.head.append_batch(batch, horizon, &mut outcomes);
+            tenant.head.append_batch(batch, horizon, Reading::First, &mut outcomes);
             prop_assert_eq!(outcomes.len(), batch.len());
             for ((series, sample), outcome) in batch.iter().zip(&outcomes) {
                 let held = &mut held[series.0 as usize];
                 prop_assert_eq!(*outcome, expected(held, *sample, horizon), "{:?}", sample);
-                if *outcome == IN_ORDER {
+                if matches!(*outcome, IN_ORDER | LATE) {
                     held.insert(sample.timestamp_ms, sample.value.to_bits());
                 }
             }
         }
         for (series, held) in series.iter().zip(held) {
             prop_assert_eq!(decoded(&tenant, *series), held.into_iter().collect::<Vec<_>>());
-            check_chunks(&tenant, *series);
+            if horizon.window_ms == 0 {
+                check_chunks(&tenant, *series);
+            }
         }
     }
 }

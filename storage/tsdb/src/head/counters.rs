@@ -17,11 +17,13 @@ pub struct HeadBytes {
     pub postings: u64,
     pub chunks_open: u64,
     pub chunks_sealed: u64,
+    /// Late samples that are in no chunk yet, and what reading again remembers.
+    pub late: u64,
 }
 
 impl HeadBytes {
     #[must_use]
     pub fn total(&self) -> u64 {
-        self.series + self.postings + self.chunks_open + self.chunks_sealed
+        self.series + self.postings + self.chunks_open + self.chunks_sealed + self.late
     }
 }

@@ -24,7 +24,7 @@ impl Tenant {
 
     pub(crate) fn with_series_max(series_max: u32) -> Self {
         let key = FingerprintKey::new(5);
-        let head = Head::new(HeadOptions { series_max, future_grace_ms: 600_000 });
+        let head = Head::new(HeadOptions { series_max, future_grace_ms: 600_000, out_of_order_window_ms: 0 });
         Self { symbols: Symbols::new(key.clone()), key, head }
     }
 
@@ -78,5 +78,7 @@ pub(crate) fn decode(bytes: &[u8]) -> Decoded {
 
 /// All samples of a series, oldest first.
 pub(crate) fn decoded(tenant: &Tenant, series: SeriesRef) -> Decoded {
-    tenant.chunks(series, EVER).into_iter().flat_map(|chunk| chunk.1).collect()
+    let mut samples: Decoded = tenant.chunks(series, EVER).into_iter().flat_map(|chunk| chunk.1).collect();
+    samples.sort_by_key(|sample| sample.0);
+    samples
 }

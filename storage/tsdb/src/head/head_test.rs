@@ -3,7 +3,7 @@
 use model::{Fingerprint, MatchOp, Matcher, RejectReason, SeriesRef};
 
 use super::fixture::{EVER, Tenant, canonical, decoded, sample};
-use super::{DefineError, HeadOptions, Horizon, sets};
+use super::{DefineError, HeadOptions, Horizon, Reading, sets};
 
 fn fingerprint(number: u128) -> Fingerprint {
     Fingerprint(number << 64)
@@ -56,7 +56,7 @@ fn a_full_head_refuses_new_series_and_goes_on_with_known_ones() {
     assert!(tenant.head.append(known, sample(1, 1.0), Horizon::NONE).is_ok());
     let defined = tenant.head.define_at(&mut tenant.symbols, SeriesRef(2), fingerprint(4), &canonical(&[("a", "4")]));
     assert_eq!(defined, Ok(()), "what the log holds was accepted once");
-    tenant.head.set_options(HeadOptions { series_max: 4, future_grace_ms: 0 });
+    tenant.head.set_options(HeadOptions { series_max: 4, future_grace_ms: 0, out_of_order_window_ms: 0 });
     assert_eq!(tenant.define_as(fingerprint(3), &third), Ok(SeriesRef(3)));
 }
 
@@ -130,7 +130,7 @@ fn scrape(tenant: &mut Tenant, rounds: std::ops::Range<i64>) {
         let at_ms = 1_700_000_000_000 + round * 15_000;
         let numbers = 0..tenant.head.series_count();
         let items: Vec<_> = numbers.map(|number| (SeriesRef(number), sample(at_ms, value(number)))).collect();
-        tenant.head.append_batch(&items, Horizon::NONE, &mut outcomes);
+        tenant.head.append_batch(&items, Horizon::NONE, Reading::First, &mut outcomes);
         assert!(outcomes.iter().all(Result::is_ok));
     }
 }

@@ -5,8 +5,10 @@
 //!
 //! - definitions: count of pairs, then name and value of each; for each series: count of labels, then their places in the
 //!   dictionary, in order of names
-//! - contents of a series: count of sealed chunks, oldest first: file, block, length, encoding, first time (zigzag, relative
-//!   to the first of the chunk before), time span; then the open chunk's bytes, none where it is empty
+//! - a list: count of sealed chunks, oldest first: file, block, length, encoding, first time (zigzag, relative to the first of
+//!   the chunk before), time span
+//! - contents of a series: the list of its chunks in order; then the open chunk's bytes, none where it is empty
+//! - late samples, for each series that has any: its number, the list of its late chunks, count of runs, an XOR chunk for each
 
 use std::num::NonZeroU32;
 
@@ -17,7 +19,7 @@ use super::postings::PairId;
 use super::series::NONE;
 use super::{Head, LABELS_MAX, SERIES_MAX, SealedChunk, Slot, Symbols};
 use crate::checkpoint::{ChunkAt, ChunkBytes};
-use crate::chunk::{ChunkError, SAMPLE_BYTES_MAX, XorAppender, XorReader};
+use crate::chunk::{ChunkError, SAMPLE_BYTES_MAX, XorAppender, XorReader, encode_xor};
 use crate::read::ChunkEncoding;
 use crate::wal::{Fields, Malformed, put_bytes, put_signed, put_varint};
 
@@ -33,6 +35,9 @@ pub(crate) enum ImageError {
     #[error("it names a chunk that the chunk log does not have")]
     ChunkMissing,
 }
+
+/// Finds a chunk of a length in the chunk log; with its place where the head goes on with that log.
+pub(crate) type LoadChunk<'a> = dyn Fn(ChunkAt, u32) -> Option<(ChunkBytes, Option<ChunkAt>)> + 'a;
 
 /// The label pairs of a run of definitions, numbered as they come. Reused from run to run.
 #[derive(Default, Debug)]
@@ -135,8 +140,17 @@ impl Head {
         log: &mut dyn FnMut(&[u8]) -> ChunkAt,
         mapped: &dyn Fn(ChunkAt, usize) -> Option<ChunkBytes>,
     ) {
-        let mut fresh = Vec::new();
-        let mut next = self.series.get(series).sealed;
+        self.log_list(self.series.get(series).sealed, log, mapped);
+        self.log_list(self.newest_late(series), log, mapped);
+    }
+
+    fn log_list(
+        &mut self,
+        newest: u32,
+        log: &mut dyn FnMut(&[u8]) -> ChunkAt,
+        mapped: &dyn Fn(ChunkAt, usize) -> Option<ChunkBytes>,
+    ) {
+        let (mut fresh, mut next) = (Vec::new(), newest);
         while next != NONE {
             let chunk = self.sealed.get_mut(next);
             match chunk.logged {
@@ -158,16 +172,29 @@ impl Head {
         }
     }
 
-    /// Appends what a series holds. Its sealed chunks must be in the chunk log: [`Head::log_chunks`].
+    /// Appends what a series holds in order. Its sealed chunks must be in the chunk log: [`Head::log_chunks`].
     pub(crate) fn put_contents(&self, series: u32, out: &mut Vec<u8>) {
         let series = self.series.get(series);
-        let mut chunks = Vec::new();
-        let mut next = series.sealed;
-        while next != NONE {
-            let chunk = self.sealed.get(next);
-            chunks.push(chunk);
-            next = chunk.previous;
+        self.put_list(series.sealed, out);
+        if series.open.count() == 0 {
+            return put_bytes(&[], out);
         }
+        put_bytes(&finished(self.arena.slot(series.slot), &series.open), out);
+    }
+
+    /// Appends the late samples of those of the series that have any.
+    pub(crate) fn put_late(&self, series: std::ops::Range<u32>, out: &mut Vec<u8>) {
+        for series in series.filter(|series| self.has_late(*series)) {
+            put_varint(series.into(), out);
+            self.put_list(self.newest_late(series), out);
+            let runs = self.late_runs(series);
+            put_varint(runs.len() as u64, out);
+            runs.for_each(|samples| put_bytes(&encode_xor(samples), out));
+        }
+    }
+
+    fn put_list(&self, newest: u32, out: &mut Vec<u8>) {
+        let chunks: Vec<&SealedChunk> = self.chunk_list(newest).collect();
         put_varint(chunks.len() as u64, out);
         let mut min_before_ms = 0;
         for chunk in chunks.into_iter().rev() {
@@ -180,10 +207,6 @@ impl Head {
             put_varint(chunk.range.max_ms.wrapping_sub(chunk.range.min_ms).cast_unsigned(), out);
             min_before_ms = chunk.range.min_ms;
         }
-        if series.open.count() == 0 {
-            return put_bytes(&[], out);
-        }
-        put_bytes(&finished(self.arena.slot(series.slot), &series.open), out);
     }
 
     /// Gives a series without samples what [`Head::put_contents`] wrote. `load` finds the chunks of the chunk log, and says
@@ -195,10 +218,44 @@ impl Head {
         &mut self,
         series: SeriesRef,
         fields: &mut Fields<'_>,
-        load: &dyn Fn(ChunkAt, u32) -> Option<(ChunkBytes, Option<ChunkAt>)>,
+        load: &LoadChunk<'_>,
     ) -> Result<(), ImageError> {
+        let sealed = self.take_list(fields, load)?;
+        self.series.get_mut(series.0).sealed = sealed;
+        let open = fields.bytes()?;
+        if !open.is_empty() { self.resume_chunk(series.0, open) } else { Ok(()) }
+    }
+
+    /// Gives series without late samples what [`Head::put_late`] wrote.
+    ///
+    /// # Errors
+    /// As [`Head::take_contents`].
+    pub(crate) fn take_late(&mut self, fields: &mut Fields<'_>, load: &LoadChunk<'_>) -> Result<(), ImageError> {
+        while !fields.is_empty() {
+            let series: u32 = fields.number("a series")?;
+            if series >= self.series.len() {
+                return Err(Malformed::OutOfRange { what: "a series with late samples" }.into());
+            }
+            let sealed = self.take_list(fields, load)?;
+            let count: u32 = fields.number("a count of runs")?;
+            let mut runs = Vec::new();
+            for _ in 0..count {
+                let mut reader = XorReader::new(fields.bytes()?)?;
+                let mut samples = Vec::new();
+                while let Some(sample) = reader.next_sample()? {
+                    samples.push(sample);
+                }
+                runs.push(samples);
+            }
+            self.restore_late(series, sealed, runs).map_err(|what| Malformed::OutOfRange { what })?;
+        }
+        Ok(())
+    }
+
+    /// The newest of the chunks of a list that [`Head::put_list`] wrote.
+    fn take_list(&mut self, fields: &mut Fields<'_>, load: &LoadChunk<'_>) -> Result<u32, ImageError> {
         let count: u32 = fields.number("a count of chunks")?;
-        let mut min_before_ms = 0i64;
+        let (mut newest, mut min_before_ms) = (NONE, 0i64);
         for _ in 0..count {
             let file = NonZeroU32::new(fields.number("a file of chunks")?);
             let file = file.ok_or(Malformed::OutOfRange { what: "a file of chunks" })?;
@@ -215,13 +272,10 @@ impl Head {
             let (bytes, logged) = load(at, len).ok_or(ImageError::ChunkMissing)?;
             let range = TimeRange { min_ms, max_ms };
             self.widen(range);
-            let previous = self.series.get(series.0).sealed;
-            let sealed = self.sealed.push(SealedChunk { range, bytes, previous, logged });
-            self.series.get_mut(series.0).sealed = sealed;
+            newest = self.sealed.push(SealedChunk { range, bytes, previous: newest, logged });
             min_before_ms = min_ms;
         }
-        let open = fields.bytes()?;
-        if !open.is_empty() { self.resume_chunk(series.0, open) } else { Ok(()) }
+        Ok(newest)
     }
 
     fn resume_chunk(&mut self, series: u32, bytes: &[u8]) -> Result<(), ImageError> {
@@ -243,10 +297,5 @@ impl Head {
         (own.open, own.slot, own.seal_at_ms) = (open, slot, range_end_ms(range.min_ms));
         self.widen(range);
         Ok(())
-    }
-
-    fn widen(&mut self, range: TimeRange) {
-        self.range.min_ms = self.range.min_ms.min(range.min_ms);
-        self.range.max_ms = self.range.max_ms.max(range.max_ms);
     }
 }

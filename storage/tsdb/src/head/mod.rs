@@ -11,6 +11,7 @@ mod counters;
 mod definition;
 mod fingerprints;
 mod image;
+mod late;
 mod matching;
 mod paged;
 mod postings;
@@ -19,9 +20,10 @@ mod sets;
 mod snapshot;
 mod symbols;
 
+use hashbrown::HashMap;
 use model::{Fingerprint, RejectReason, SeriesRef, TimeRange};
 
-pub use append::{Appended, Horizon};
+pub use append::{Appended, Horizon, Reading};
 pub use counters::{HeadBytes, HeadCounters};
 pub(crate) use image::{ImageError, LabelDictionary};
 pub use symbols::{Symbol, Symbols};
@@ -32,6 +34,7 @@ use crate::chunk::XorAppender;
 use arena::{ChunkArena, Slot};
 use definition::{LatestLabels, checked_labels};
 use fingerprints::FingerprintTable;
+use late::LateSamples;
 use paged::Paged;
 use postings::{PairId, Postings};
 use series::{LabelPool, Series};
@@ -60,6 +63,8 @@ pub struct HeadOptions {
     pub series_max: u32,
     /// Samples may be this much later than their record's timestamp.
     pub future_grace_ms: i64,
+    /// Samples may be this much older than the last one of their series.
+    pub out_of_order_window_ms: i64,
 }
 
 /// A definition from the log that does not fit the head: damage, or a bug of the writer.
@@ -84,6 +89,9 @@ pub struct Head {
     postings: Postings,
     arena: ChunkArena,
     sealed: Paged<SealedChunk>,
+    late: LateSamples,
+    /// While records are read again: the last time that they brought of each series.
+    last_read_again: HashMap<u32, i64>,
     /// From the earliest to the latest sample; empty (`min > max`) before the first.
     range: TimeRange,
     /// Of sealed chunks' bytes, with what an allocation of them adds.
@@ -91,7 +99,7 @@ pub struct Head {
     latest: LatestLabels,
 }
 
-/// A chunk that gets no more samples. Chunks of a series are a list, newest first.
+/// A chunk that gets no more samples. Chunks of a series are a list, the one sealed last first.
 struct SealedChunk {
     range: TimeRange,
     bytes: ChunkBytes,
@@ -111,6 +119,8 @@ impl Head {
             postings: Postings::new(),
             arena: ChunkArena::new(),
             sealed: Paged::new(),
+            late: LateSamples::new(),
+            last_read_again: HashMap::new(),
             range: TimeRange { min_ms: i64::MAX, max_ms: i64::MIN },
             sealed_bytes: 0,
             latest: LatestLabels::default(),
@@ -145,6 +155,7 @@ impl Head {
             postings: self.postings.bytes(),
             chunks_open: self.arena.bytes(),
             chunks_sealed: self.sealed_bytes + self.sealed.bytes(),
+            late: self.late.bytes() + (self.last_read_again.capacity() * size_of::<(u32, i64)>()) as u64,
         };
         HeadCounters {
             series: u64::from(self.series.len()),
@@ -228,6 +239,21 @@ impl Head {
         self.latest = latest;
         self.fingerprints.insert(fingerprint, series);
         Ok(series)
+    }
+
+    /// A list of sealed chunks, the one sealed last first.
+    fn chunk_list(&self, newest: u32) -> impl Iterator<Item = &SealedChunk> {
+        let mut next = newest;
+        std::iter::from_fn(move || {
+            let chunk = (next != series::NONE).then(|| self.sealed.get(next))?;
+            next = chunk.previous;
+            Some(chunk)
+        })
+    }
+
+    fn widen(&mut self, range: TimeRange) {
+        self.range.min_ms = self.range.min_ms.min(range.min_ms);
+        self.range.max_ms = self.range.max_ms.max(range.max_ms);
     }
 
     fn push_series(&mut self, pairs: &[PairId]) -> SeriesRef {

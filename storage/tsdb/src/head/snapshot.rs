@@ -4,7 +4,7 @@ use model::{Label, Labels, SeriesRef, TimeRange};
 
 use super::append::{finished, open_range};
 use super::postings::PairId;
-use super::series::{NONE, Series};
+use super::series::Series;
 use super::symbols::{Symbol, Symbols};
 use super::{Head, SealedChunk};
 use crate::read::{ChunkEncoding, ChunkSnapshot, StepCost};
@@ -23,9 +23,10 @@ impl Head {
         Labels::from_sorted(self.pairs_of(series.0).iter().map(label).collect())
     }
 
-    /// The chunks that overlap the range, oldest first; the open one is copied.
-    pub(crate) fn chunks(&self, series: u32, range: TimeRange) -> Vec<ChunkSnapshot> {
-        let series = self.series.get(series);
+    /// The chunks that overlap the range, oldest first; the open one is copied. Behind them those of late samples, which
+    /// overlap any.
+    pub(crate) fn chunks(&self, series_index: u32, range: TimeRange) -> Vec<ChunkSnapshot> {
+        let series = self.series.get(series_index);
         let mut chunks: Vec<ChunkSnapshot> = Vec::new();
         if let Some((slot, open)) = self.open_within(series, range) {
             let bytes = finished(slot, &series.open);
@@ -36,21 +37,25 @@ impl Head {
             chunks.push(ChunkSnapshot { range: chunk.range, encoding: ChunkEncoding::Xor, bytes });
         }
         chunks.reverse();
+        self.add_late_chunks(series_index, range, &mut chunks);
         chunks
     }
 
-    pub(crate) fn has_chunk(&self, series: u32, range: TimeRange) -> bool {
-        let series = self.series.get(series);
-        self.open_within(series, range).is_some() || self.sealed_within(series, range).next().is_some()
+    pub(crate) fn has_chunk(&self, series_index: u32, range: TimeRange) -> bool {
+        let series = self.series.get(series_index);
+        self.open_within(series, range).is_some()
+            || self.sealed_within(series, range).next().is_some()
+            || self.has_late_chunk(series_index, range)
     }
 
     /// Adds what [`Head::chunks`] would hand out.
-    pub(crate) fn add_chunk_bytes(&self, series: u32, range: TimeRange, cost: &mut StepCost) {
-        let series = self.series.get(series);
+    pub(crate) fn add_chunk_bytes(&self, series_index: u32, range: TimeRange, cost: &mut StepCost) {
+        let series = self.series.get(series_index);
         if self.open_within(series, range).is_some() {
             cost.copied_bytes += series.open.byte_len() as u64;
         }
         cost.referenced_bytes += self.sealed_within(series, range).map(|chunk| chunk.bytes.len() as u64).sum::<u64>();
+        self.add_late_cost(series_index, range, cost);
     }
 
     #[inline]
@@ -86,13 +91,8 @@ impl Head {
 
     /// Newest first.
     fn sealed_within(&self, series: &Series, range: TimeRange) -> impl Iterator<Item = &SealedChunk> {
-        let mut next = series.sealed;
-        std::iter::from_fn(move || {
-            let chunk = (next != NONE).then(|| self.sealed.get(next))?;
-            next = chunk.previous;
-            Some(chunk)
-        })
-        .skip_while(move |chunk| chunk.range.min_ms > range.max_ms)
-        .take_while(move |chunk| chunk.range.max_ms >= range.min_ms)
+        self.chunk_list(series.sealed)
+            .skip_while(move |chunk| chunk.range.min_ms > range.max_ms)
+            .take_while(move |chunk| chunk.range.max_ms >= range.min_ms)
     }
 }

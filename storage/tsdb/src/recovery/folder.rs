@@ -493,7 +493,7 @@ impl FolderSurvey {
     /// The partitions and epochs that accepted frames and checkpoints name.
     pub fn routes(&self) -> impl Iterator<Item = (PartitionId, Epoch)> {
         let marks = self.checkpoints.iter().flat_map(|checkpoint| checkpoint.marks.values());
-        let of_checkpoints = marks.map(|(mark, _)| (mark.partition, mark.epoch));
+        let of_checkpoints = marks.map(|mark| (mark.progress.partition, mark.progress.epoch));
         let of_frames = self.segments.iter().flat_map(|segment| &segment.routes).copied();
         of_frames.chain(of_checkpoints).collect::<BTreeSet<_>>().into_iter()
     }

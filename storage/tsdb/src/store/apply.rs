@@ -66,7 +66,8 @@ impl<D: Disk> ShardStore<D> {
     /// # Panics
     /// The partition is not of this shard, or a sample names a series beyond `fingerprints`.
     pub fn apply(&mut self, batch: &RecordBatch<'_>, identify: &mut Identify<'_>) -> Applied {
-        let epoch = self.marks(batch.partition).epoch();
+        let marks = self.marks(batch.partition);
+        let (epoch, reading) = (marks.epoch(), marks.reading());
         let others_bytes = self.memory_bytes - self.bytes_so_far(batch);
         if !self.tenants.contains_key(batch.tenant) {
             self.tenants.insert(batch.tenant.clone(), Tenant::new(&self.options));
@@ -93,11 +94,12 @@ impl<D: Disk> ShardStore<D> {
             }
         }
         let horizon = head.horizon(batch.record_timestamp_ms);
-        head.append_batch(&scratch.items, horizon, &mut scratch.outcomes);
+        head.append_batch(&scratch.items, horizon, reading, &mut scratch.outcomes);
         for ((series, sample), outcome) in scratch.items.iter().zip(&scratch.outcomes) {
             match outcome {
-                Ok(Appended::InOrder) => {
+                Ok(appended @ (Appended::InOrder | Appended::Late)) => {
                     applied.stored += 1;
+                    counters.samples_late += u64::from(*appended == Appended::Late);
                     turn.sample(*series, *sample);
                 }
                 Ok(Appended::Equal) => applied.equal += 1,

@@ -3,7 +3,7 @@
 use disk::Disk;
 
 use super::ShardStore;
-use crate::checkpoint::{Checkpoint, CheckpointFiles, CheckpointStage, HeadTask, Manifest};
+use crate::checkpoint::{Checkpoint, CheckpointFiles, CheckpointStage, HeadTask, Manifest, PartitionMark};
 use crate::wal::{Lsn, Progress};
 
 /// Runs and slices that are taken in one go: about a millisecond.
@@ -107,7 +107,8 @@ impl<D: Disk> ShardStore<D> {
             let (partition, epoch, generation) = (*partition, marks.epoch(), marks.generation());
             let (first, next, last) = (applied, applied, marks.last());
             let progress = Progress { partition, epoch, generation, first, next, last };
-            manifest.marks.insert(partition, (progress, marks.position()));
+            let (position, again_until) = (marks.position(), marks.again_until());
+            manifest.marks.insert(partition, PartitionMark { progress, position, again_until });
         }
         for (tenant, of_tenant) in &self.tenants {
             for (partition, head) in of_tenant.heads.iter().filter(|(_, head)| head.series_count() > 0) {

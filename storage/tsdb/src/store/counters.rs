@@ -10,6 +10,8 @@ use crate::wal::WalCounters;
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct TenantCounters {
     pub samples_stored: u64,
+    /// Of these, those that came after a later one of their series.
+    pub samples_late: u64,
     /// There already, to the bit.
     pub samples_equal: u64,
     rejected: [u64; RejectReason::ALL.len()],
@@ -113,7 +115,7 @@ impl<D: Disk> ShardStore<D> {
                 let head = head.counters().bytes;
                 bytes.series += head.series;
                 bytes.postings += head.postings;
-                bytes.chunks += head.chunks_open + head.chunks_sealed;
+                bytes.chunks += head.chunks_open + head.chunks_sealed + head.late;
             }
         }
         let turns = [Some(&self.filling), self.held.as_ref(), self.spare.as_ref()];

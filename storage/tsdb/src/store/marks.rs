@@ -2,6 +2,8 @@
 
 use model::Offset;
 
+use crate::checkpoint::PartitionMark;
+use crate::head::Reading;
 use crate::wal::{Epoch, Generation, Progress, RecordIdentity, Reset, StartupPosition};
 
 /// One partition's marks and identity.
@@ -13,6 +15,8 @@ pub struct PartitionMarks {
     durable: Option<Offset>,
     last: Option<RecordIdentity>,
     position: Option<StartupPosition>,
+    /// Records below this were read before an order went back.
+    again_until: Option<Offset>,
     /// Where the range that the current turn applied starts.
     turn_first: Option<Offset>,
     /// The last record of that range.
@@ -37,6 +41,7 @@ impl PartitionMarks {
             durable: None,
             last: None,
             position: None,
+            again_until: None,
             turn_first: None,
             turn_last: None,
         }
@@ -78,6 +83,16 @@ impl PartitionMarks {
         self.position
     }
 
+    /// Up to where records are read again, if they are.
+    pub(super) fn again_until(&self) -> Option<Offset> {
+        self.again_until.filter(|until| self.applied < Some(*until))
+    }
+
+    /// Of the next records.
+    pub(super) fn reading(&self) -> Reading {
+        if self.again_until().is_some() { Reading::Again } else { Reading::First }
+    }
+
     pub(super) fn start_at(&mut self, offset: Offset) {
         assert!(self.applied.is_none(), "the partition stands at {:?} already", self.applied);
         self.applied = Some(offset);
@@ -101,6 +116,7 @@ impl PartitionMarks {
         let from = self.applied.unwrap_or(to);
         self.generation = Generation(self.generation.0 + 1);
         (self.applied, self.durable, self.last) = (Some(to), None, None);
+        self.again_until = self.again_until.max(Some(from));
         from
     }
 
@@ -124,10 +140,11 @@ impl PartitionMarks {
     }
 
     /// Takes over what a checkpoint says.
-    pub(super) fn restore_mark(&mut self, mark: &Progress, position: Option<StartupPosition>) {
+    pub(super) fn restore_mark(&mut self, mark: &PartitionMark) {
+        let PartitionMark { progress: mark, position, again_until } = *mark;
         self.generation = mark.generation;
         (self.applied, self.durable, self.last) = (Some(mark.next), Some(mark.next), mark.last);
-        self.position = position;
+        (self.position, self.again_until) = (position, again_until);
     }
 
     pub(super) fn restore_progress(&mut self, progress: &Progress) -> Result<(), ProgressBreak> {
@@ -148,6 +165,7 @@ impl PartitionMarks {
         }
         self.generation = reset.generation;
         (self.applied, self.durable, self.last) = (Some(reset.to), Some(reset.to), None);
+        self.again_until = self.again_until.max(Some(reset.from));
         Ok(())
     }
 

@@ -8,7 +8,7 @@ use model::{FingerprintKey, PartitionId, RejectReason, Sample, SeriesRef, Tenant
 use super::marks::{PartitionMarks, ProgressBreak};
 use super::{ReplayCounters, StoreOptions, Tenant};
 use crate::checkpoint::{CheckpointSource, ChunkMaps, HeadSource, Manifest, Pin, Stamps, covers, restore_checkpoint};
-use crate::head::{Appended, DefineError, Head, Horizon, Symbols};
+use crate::head::{Appended, DefineError, Head, Horizon, Reading, Symbols};
 use crate::recovery::{FramePlace, RecoveryError, Replay, Survey};
 use crate::wal::{Definitions, Epoch, Malformed, Owner, Samples, Section};
 
@@ -112,9 +112,9 @@ impl<'a> Restore<'a> {
     }
 
     fn restore_mark(&mut self, partition: PartitionId, manifest: &Manifest, is_own: bool) {
-        let (mark, position) = &manifest.marks[&partition];
-        self.epochs.insert(partition, mark.epoch);
-        self.partitions.get_mut(&partition).expect("only wanted partitions are taken").restore_mark(mark, *position);
+        let mark = &manifest.marks[&partition];
+        self.epochs.insert(partition, mark.progress.epoch);
+        self.partitions.get_mut(&partition).expect("only wanted partitions are taken").restore_mark(mark);
         if is_own {
             self.note_defined(partition);
         }
@@ -156,11 +156,11 @@ impl<'a> Restore<'a> {
             if self.items.is_empty() {
                 return Ok(());
             }
-            head.append_batch(&self.items, Horizon::NONE, &mut self.outcomes);
+            head.append_batch(&self.items, Horizon::NONE, Reading::First, &mut self.outcomes);
             self.counters.samples += self.items.len() as u64;
             for outcome in &self.outcomes {
                 match outcome {
-                    Ok(Appended::InOrder) => {}
+                    Ok(Appended::InOrder | Appended::Late) => {}
                     Ok(Appended::Equal) => self.counters.samples_equal += 1,
                     Err(_) => self.counters.samples_rejected += 1,
                 }

@@ -21,12 +21,15 @@ pub(crate) const ROOT: &str = "/wal";
 /// Between two records of a partition: chunks are sealed every 18 of them.
 pub(crate) const STEP_MS: i64 = 400_000;
 
+/// Late samples come this much behind the one before them.
+const LATE_BY_MS: i64 = STEP_MS * 5 / 2;
+
 /// Samples by `tenant labels`.
 pub(crate) type Shown = BTreeMap<String, Vec<(i64, f64)>>;
 
 pub(crate) fn options() -> StoreOptions {
     let wal = WalOptions { segment_bytes: 16 * 4096, reserve_segments: 1, part_bytes_max: 8192, bytes_max: 1 << 30 };
-    let head = HeadOptions { series_max: 1000, future_grace_ms: 60_000 };
+    let head = HeadOptions { series_max: 1000, future_grace_ms: 60_000, out_of_order_window_ms: LATE_BY_MS };
     let checkpoint = CheckpointOptions { wal_bytes: 1 << 20, chunk_file_bytes: 8192 };
     StoreOptions { shard: ShardId(0), wal, checkpoint, key: FingerprintKey::new(11), head, memory_bytes_max: 1 << 30 }
 }
@@ -46,7 +49,8 @@ pub(crate) fn tenant_of(offset: i64) -> TenantId {
     TenantId::new(&format!("t{}", offset % 2)).unwrap()
 }
 
-/// The series and samples of a record. Every seventh sample comes twice, and once more with another value.
+/// The series and samples of a record. Every seventh sample comes twice, and once more with another value. Behind every fifth
+/// comes a late one, twice, and one that is too late.
 pub(crate) fn samples_of(partition: PartitionId, offset: i64) -> Vec<(u32, Sample)> {
     let mut samples = Vec::new();
     for series in (0..20).filter(|series| (i64::from(*series) + offset) % 3 != 0) {
@@ -56,6 +60,11 @@ pub(crate) fn samples_of(partition: PartitionId, offset: i64) -> Vec<(u32, Sampl
         if (offset + i64::from(series)) % 7 == 0 {
             samples.push((series, sample));
             samples.push((series, Sample { value: -1.0, ..sample }));
+        }
+        if (offset + i64::from(series)) % 5 == 0 {
+            let late = Sample { timestamp_ms: sample.timestamp_ms - LATE_BY_MS, value: -value };
+            let too_late = Sample { timestamp_ms: late.timestamp_ms - 1, ..late };
+            samples.extend([(series, late), (series, late), (series, too_late)]);
         }
     }
     samples
@@ -97,8 +106,11 @@ pub(crate) fn expected_samples(partition: PartitionId, next: i64, shown: &mut Sh
         for (series, sample) in samples_of(partition, offset) {
             let name = format!(r#"{} {{__name__="m", p="{partition}", s="{series}"}}"#, tenant_of(offset));
             let samples = shown.entry(name).or_default();
-            if samples.last().is_none_or(|last| last.0 < sample.timestamp_ms) {
-                samples.push((sample.timestamp_ms, sample.value));
+            let last_ms = samples.last().map_or(i64::MIN, |last: &(i64, f64)| last.0);
+            let place = samples.partition_point(|there| there.0 < sample.timestamp_ms);
+            let is_there = samples.get(place).is_some_and(|there| there.0 == sample.timestamp_ms);
+            if !is_there && last_ms.saturating_sub(sample.timestamp_ms) <= LATE_BY_MS {
+                samples.insert(place, (sample.timestamp_ms, sample.value));
             }
         }
     }
@@ -121,7 +133,8 @@ pub(crate) fn read_all<D: Disk>(store: &ShardStore<D>) -> Shown {
             for chunk in &series.chunks {
                 decode_xor(&chunk.bytes, &mut timestamps_ms, &mut values).unwrap();
             }
-            let samples = timestamps_ms.into_iter().zip(values).collect();
+            let mut samples: Vec<(i64, f64)> = timestamps_ms.into_iter().zip(values).collect();
+            samples.sort_by_key(|sample| sample.0);
             assert!(shown.insert(format!("{tenant} {}", series.labels), samples).is_none(), "each series once");
         }
     }
