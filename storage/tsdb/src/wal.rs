@@ -8,6 +8,7 @@ mod frame;
 mod log;
 #[cfg(test)]
 mod log_test;
+mod samples;
 mod section;
 mod segment;
 mod turn;
@@ -16,9 +17,10 @@ mod turn_test;
 
 pub use fields::Malformed;
 pub use log::{Wal, WalCounters, WalError, WalOptions};
+pub use samples::Samples;
 pub use section::{
-    Definitions, Epoch, Generation, LogIdentity, Owner, PositionNote, Progress, RecordIdentity, Reset, Samples,
-    Section, Sections, StartupPosition,
+    Definitions, Epoch, Generation, LogIdentity, Owner, PositionNote, Progress, RecordIdentity, Reset, Section,
+    Sections, StartupPosition,
 };
 pub use segment::SegmentId;
 pub use turn::Turn;

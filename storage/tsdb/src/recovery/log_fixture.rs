@@ -27,11 +27,16 @@ pub(crate) fn segment_path(shard: u16, segment: u64) -> PathBuf {
     dir(shard).join(file_name(SegmentId(segment)))
 }
 
+/// Of eight bytes in the log.
+fn value_of(partition: PartitionId) -> f64 {
+    f64::from(partition.0) + 0.1
+}
+
 /// Adds one record to a turn: `count` samples of a partition that all can be known again by the record's offset.
 pub(crate) fn add_record(turn: &mut Turn, partition: PartitionId, epoch: Epoch, offset: i64, count: u32) {
     turn.begin(&TenantId::anonymous(), partition, epoch);
     for index in 0..count {
-        turn.sample(SeriesRef(index), Sample { timestamp_ms: offset, value: f64::from(partition.0) });
+        turn.sample(SeriesRef(index), Sample { timestamp_ms: offset, value: value_of(partition) });
     }
     turn.progress(&Progress {
         partition,
@@ -70,7 +75,7 @@ impl Replay for Seen {
                 while let Some((series_ref, sample)) = samples.next_sample()? {
                     let open = self.open.entry(partition).or_insert((sample.timestamp_ms, 0));
                     assert_eq!(*open, (sample.timestamp_ms, series_ref.0), "one record after the other, each once");
-                    assert_eq!(sample.value, f64::from(partition.0));
+                    assert_eq!(sample.value, value_of(partition));
                     open.1 += 1;
                 }
             }

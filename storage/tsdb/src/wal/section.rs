@@ -2,9 +2,11 @@
 //!
 //! Decoding borrows from the frame and allocates nothing. Byte layout: `FORMAT.md`.
 
-use model::{Offset, PartitionId, Sample, SeriesRef};
+use model::{Offset, PartitionId, SeriesRef};
 
 use super::fields::{Fields, Malformed, put_bytes, put_signed, put_varint};
+
+use super::samples::Samples;
 
 /// Ownership epoch of a partition: rises whenever it goes on in another shard's folder. The first is 1.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -84,11 +86,11 @@ pub struct LogIdentity {
 #[repr(u8)]
 pub(super) enum SectionKind {
     Definitions = 1,
-    Samples = 2,
     Progress = 3,
     Identity = 4,
     Reset = 5,
     Position = 6,
+    Samples = 7,
 }
 
 /// One decoded section.
@@ -141,11 +143,12 @@ impl<'a> Sections<'a> {
         let body = Fields::new(self.fields.bytes()?);
         Ok(Some(match kind {
             1 => Section::Definitions(Definitions::new(body)?),
-            2 => Section::Samples(Samples::new(body)?),
+            2 => Section::Samples(Samples::of_differences(body)?),
             3 => Section::Progress(take_progress(body)?),
             4 => Section::Identity(take_identity(body)?),
             5 => Section::Reset(take_reset(body)?),
             6 => Section::Position(take_position(body)?),
+            7 => Section::Samples(Samples::of_runs(body)?),
             kind => return Err(Malformed::UnknownSection { kind }),
         }))
     }
@@ -181,50 +184,11 @@ impl<'a> Definitions<'a> {
     }
 }
 
-/// Samples in columns.
-#[derive(Clone, Copy, Debug)]
-pub struct Samples<'a> {
-    pub owner: Owner<'a>,
-    count_left: u64,
-    last_ref: u32,
-    last_timestamp_ms: i64,
-    refs: Fields<'a>,
-    timestamps: Fields<'a>,
-    values: Fields<'a>,
-}
-
-impl<'a> Samples<'a> {
-    fn new(mut fields: Fields<'a>) -> Result<Self, Malformed> {
-        let owner = take_owner(&mut fields)?;
-        let count_left = fields.varint()?;
-        let refs = Fields::new(fields.bytes()?);
-        let timestamps = Fields::new(fields.bytes()?);
-        Ok(Self { owner, count_left, last_ref: 0, last_timestamp_ms: 0, refs, timestamps, values: fields })
-    }
-
-    /// The next sample, or none at the end.
-    ///
-    /// # Errors
-    /// The bytes break the format.
-    pub fn next_sample(&mut self) -> Result<Option<(SeriesRef, Sample)>, Malformed> {
-        if self.count_left == 0 {
-            end_of::<()>(self.refs)?;
-            end_of::<()>(self.timestamps)?;
-            return end_of(self.values);
-        }
-        self.count_left -= 1;
-        self.last_ref = take_ref(&mut self.refs, self.last_ref)?;
-        self.last_timestamp_ms = self.last_timestamp_ms.wrapping_add(self.timestamps.signed()?);
-        let value = f64::from_bits(u64::from_le_bytes(self.values.array()?));
-        Ok(Some((SeriesRef(self.last_ref), Sample { timestamp_ms: self.last_timestamp_ms, value })))
-    }
-}
-
-fn end_of<T>(fields: Fields<'_>) -> Result<Option<T>, Malformed> {
+pub(super) fn end_of<T>(fields: Fields<'_>) -> Result<Option<T>, Malformed> {
     if fields.is_empty() { Ok(None) } else { Err(Malformed::OutOfRange { what: "the length of a section" }) }
 }
 
-fn take_ref(fields: &mut Fields<'_>, last_ref: u32) -> Result<u32, Malformed> {
+pub(super) fn take_ref(fields: &mut Fields<'_>, last_ref: u32) -> Result<u32, Malformed> {
     let series_ref = i64::from(last_ref).checked_add(fields.signed()?);
     series_ref.and_then(|value| u32::try_from(value).ok()).ok_or(Malformed::OutOfRange { what: "a series ref" })
 }
@@ -234,7 +198,7 @@ fn take_partition(fields: &mut Fields<'_>) -> Result<PartitionId, Malformed> {
     i32::try_from(partition).map(PartitionId).map_err(|_| Malformed::OutOfRange { what: "a partition" })
 }
 
-fn take_owner<'a>(fields: &mut Fields<'a>) -> Result<Owner<'a>, Malformed> {
+pub(super) fn take_owner<'a>(fields: &mut Fields<'a>) -> Result<Owner<'a>, Malformed> {
     let tenant = fields.text("a tenant")?;
     let partition = take_partition(fields)?;
     Ok(Owner { tenant, partition, epoch: Epoch(fields.number("an epoch")?) })

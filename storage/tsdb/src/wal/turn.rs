@@ -5,6 +5,7 @@
 use model::{PartitionId, Sample, SeriesRef, TenantId};
 
 use super::fields::{put_bytes, put_signed, put_varint};
+use super::samples::SampleColumns;
 use super::section::{
     Epoch, LogIdentity, PositionNote, Progress, Reset, SectionKind, put_identity, put_partition, put_position,
     put_progress, put_reset, put_section,
@@ -29,12 +30,7 @@ struct Columns {
     definition_count: u64,
     last_defined: u32,
     definitions: Vec<u8>,
-    sample_count: u64,
-    last_ref: u32,
-    last_timestamp_ms: i64,
-    refs: Vec<u8>,
-    timestamps: Vec<u8>,
-    values: Vec<u8>,
+    samples: SampleColumns,
 }
 
 impl Turn {
@@ -66,13 +62,7 @@ impl Turn {
     #[inline]
     pub fn sample(&mut self, series_ref: SeriesRef, sample: Sample) {
         debug_assert!(self.owner.is_some(), "begin comes before sample");
-        let columns = &mut self.columns;
-        put_signed(i64::from(series_ref.0) - i64::from(columns.last_ref), &mut columns.refs);
-        put_signed(sample.timestamp_ms.wrapping_sub(columns.last_timestamp_ms), &mut columns.timestamps);
-        columns.values.extend_from_slice(&sample.value.to_bits().to_le_bytes());
-        columns.last_ref = series_ref.0;
-        columns.last_timestamp_ms = sample.timestamp_ms;
-        columns.sample_count += 1;
+        self.columns.samples.push(series_ref, sample);
     }
 
     /// These offsets are applied by this turn.
@@ -117,25 +107,14 @@ impl Turn {
     /// Samples so far.
     #[must_use]
     pub fn sample_count(&self) -> u64 {
-        self.sample_count + self.columns.sample_count
+        self.sample_count + self.columns.samples.count()
     }
 
     /// Bytes that the buffers hold from the allocator.
     #[must_use]
     pub fn capacity_bytes(&self) -> usize {
-        let columns = &self.columns;
-        [
-            &self.data,
-            &self.marks,
-            &self.scratch,
-            &columns.definitions,
-            &columns.refs,
-            &columns.timestamps,
-            &columns.values,
-        ]
-        .iter()
-        .map(|buffer| buffer.capacity())
-        .sum()
+        let buffers = [&self.data, &self.marks, &self.scratch, &self.columns.definitions];
+        buffers.iter().map(|buffer| buffer.capacity()).sum::<usize>() + self.columns.samples.capacity_bytes()
     }
 
     /// Empties it and keeps its buffers.
@@ -164,14 +143,12 @@ impl Turn {
             put_varint(columns.definition_count, &mut self.scratch);
             put_section(SectionKind::Definitions, &self.scratch, &[&columns.definitions], &mut self.data);
         }
-        if columns.sample_count > 0 {
+        if columns.samples.count() > 0 {
             self.scratch.truncate(owner_len);
-            put_varint(columns.sample_count, &mut self.scratch);
-            put_bytes(&columns.refs, &mut self.scratch);
-            put_bytes(&columns.timestamps, &mut self.scratch);
-            put_section(SectionKind::Samples, &self.scratch, &[&columns.values], &mut self.data);
+            columns.samples.put(&mut self.scratch);
+            put_section(SectionKind::Samples, &self.scratch, &[columns.samples.values()], &mut self.data);
         }
-        self.sample_count += columns.sample_count;
+        self.sample_count += columns.samples.count();
         columns.clear();
         self.owner = Some((tenant, partition, epoch));
     }
@@ -179,19 +156,16 @@ impl Turn {
 
 impl Columns {
     fn is_empty(&self) -> bool {
-        self.definition_count == 0 && self.sample_count == 0
+        self.definition_count == 0 && self.samples.count() == 0
     }
 
     fn byte_len(&self) -> usize {
-        self.definitions.len() + self.refs.len() + self.timestamps.len() + self.values.len()
+        self.definitions.len() + self.samples.byte_len()
     }
 
     fn clear(&mut self) {
         self.definitions.clear();
-        self.refs.clear();
-        self.timestamps.clear();
-        self.values.clear();
-        (self.definition_count, self.sample_count) = (0, 0);
-        (self.last_defined, self.last_ref, self.last_timestamp_ms) = (0, 0, 0);
+        self.samples.clear();
+        (self.definition_count, self.last_defined) = (0, 0);
     }
 }
