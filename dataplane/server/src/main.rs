@@ -26,6 +26,11 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
+    if loaded.is_check {
+        loaded.warnings.iter().for_each(|warning| eprintln!("wellhead: warning: {warning}"));
+        println!("the configuration can be used");
+        return ExitCode::SUCCESS;
+    }
     let level = logging::start(&loaded.options.log);
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");

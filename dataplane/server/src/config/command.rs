@@ -11,6 +11,7 @@ use super::settings::{environment_name, setting, settings, yaml_path};
 use super::{ConfigError, Loaded, Options, Source, SourcedValue, Values};
 
 const CONFIG_FILE: &str = "config.file";
+const CONFIG_CHECK: &str = "config.check";
 
 const ABOUT: &str = "A metrics data plane: Prometheus remote write in, Kafka as the durable log, PromQL out.";
 
@@ -27,7 +28,9 @@ Examples:
   wellhead --ingest-storage.kafka.address kafka-1:9092,kafka-2:9092 --ingest-storage.kafka.topic ingest
       With a real Kafka as the log
   WELLHEAD_LOG_LEVEL=debug wellhead --config.file wellhead.yaml
-      From a file, with one setting changed";
+      From a file, with one setting changed
+  wellhead --config.file wellhead.yaml --config.check
+      Before a restart: can this file be used?";
 
 /// Loads the configuration from the process's arguments and environment. Prints help or version and ends the process where
 /// that was asked for; usage errors end it with status 2.
@@ -50,7 +53,8 @@ pub fn load(
     apply_environment(&environment, &mut values)?;
     apply_flags(&matches, &mut values);
     let options = Options::from_values(&values)?;
-    Ok(Loaded { options, values, warnings })
+    let is_check = matches.get_flag(CONFIG_CHECK);
+    Ok(Loaded { options, values, warnings, is_check })
 }
 
 fn command() -> Command {
@@ -60,6 +64,9 @@ fn command() -> Command {
         .env(environment_name(CONFIG_FILE))
         .hide_env(true)
         .help("YAML file with any of the settings below.");
+    let check = Arg::new(CONFIG_CHECK).long(CONFIG_CHECK).action(ArgAction::SetTrue).help(
+        "Only say whether the configuration can be used: status 0 if it can, 2 if not. Touches no folder and no port.",
+    );
     settings().iter().fold(
         Command::new("wellhead")
             .version(env!("CARGO_PKG_VERSION"))
@@ -69,7 +76,8 @@ fn command() -> Command {
             .next_line_help(true)
             // As in Go programs, the last of several wins: wrappers append their own.
             .args_override_self(true)
-            .arg(file),
+            .arg(file)
+            .arg(check),
         |command, setting| {
             let help = match setting.default {
                 "" => setting.help.to_owned(),
@@ -109,7 +117,7 @@ fn own_arguments(
         };
         let flag = text.trim_start_matches('-');
         let name = flag.split('=').next().unwrap_or(flag);
-        if setting(name).is_none() && name != CONFIG_FILE && name.contains('.') {
+        if setting(name).is_none() && name != CONFIG_FILE && name != CONFIG_CHECK && name.contains('.') {
             match foreign_key(name) {
                 Some(Foreign::Ignored) => {
                     warnings.push(format!("--{name} is a setting of Mimir that has no meaning here; it is ignored"));

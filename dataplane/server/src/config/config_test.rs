@@ -67,6 +67,13 @@ fn keys_of_mimir_are_known() {
 }
 
 #[test]
+fn a_configuration_can_be_checked_only() {
+    assert!(!load_from(&[], &[], "").unwrap().is_check);
+    assert!(load_from(&["--config.check"], &[], "memory_limit: 1GiB\n").unwrap().is_check);
+    check_error(&["--config.check"], &[], "memory_limits: 1GiB\n", "memory_limits in the configuration file");
+}
+
+#[test]
 fn unknown_keys_are_refused_with_their_path() {
     check_error(
         &[],

@@ -42,6 +42,8 @@ pub struct Loaded {
     pub options: Options,
     pub values: Values,
     pub warnings: Vec<String>,
+    /// The process was only to check it.
+    pub is_check: bool,
 }
 
 /// A configuration that cannot be used: says which key, what is wrong and what would be right.
