@@ -10,6 +10,11 @@ mod checkpoint;
 mod checkpoint_test;
 mod commit;
 mod counters;
+mod cut;
+#[cfg(test)]
+mod cut_fixture;
+#[cfg(test)]
+mod cut_test;
 mod marks;
 mod read;
 mod restore;
@@ -37,6 +42,7 @@ pub use apply::{Applied, Identify, RecordBatch};
 pub use checkpoint::CheckpointStep;
 pub use commit::{Commit, Committed};
 pub use counters::{ReplayCounters, StoreBytes, StoreCounters, TenantCounters};
+pub use cut::{CutRefusal, CutWalk};
 pub use marks::PartitionMarks;
 pub use read::{NamesWalk, SelectWalk};
 
@@ -109,6 +115,8 @@ pub struct ShardStore<D: Disk> {
     /// Bytes of frames since the store was opened, and how many of them there were when the last checkpoint began.
     logged_bytes: u64,
     checkpoint_bytes: u64,
+    /// Definitions in the series log, of this process: those before are taken for alive.
+    definitions_logged: u64,
     /// Absent while a checkpoint has them.
     files: Option<CheckpointFiles<D>>,
     /// The frame up to which no checkpoint needs the log.
@@ -130,6 +138,8 @@ pub struct ShardStore<D: Disk> {
 struct Tenant {
     symbols: Symbols,
     heads: BTreeMap<PartitionId, Head>,
+    /// Heads that were followed by others and are still read.
+    retired: Vec<(PartitionId, Head)>,
     /// How many series of each head the series log defines.
     defined: BTreeMap<PartitionId, u32>,
     counters: TenantCounters,
@@ -171,6 +181,7 @@ impl<D: Disk> ShardStore<D> {
             synced: wal.synced(),
             logged_bytes: folder.bytes_behind_checkpoint(),
             checkpoint_bytes: 0,
+            definitions_logged: 0,
             releasable: None,
             files: Some(files),
             wal: Some(wal),
@@ -275,6 +286,7 @@ impl Tenant {
         Self {
             symbols: Symbols::new(options.key.clone()),
             heads: BTreeMap::new(),
+            retired: Vec::new(),
             defined: BTreeMap::new(),
             counters: TenantCounters::default(),
         }

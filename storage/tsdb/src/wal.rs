@@ -19,8 +19,8 @@ pub use fields::Malformed;
 pub use log::{Wal, WalCounters, WalError, WalOptions};
 pub use samples::Samples;
 pub use section::{
-    Definitions, Epoch, Generation, LogIdentity, Owner, PositionNote, Progress, RecordIdentity, Reset, Section,
-    Sections, StartupPosition,
+    CutNote, Definitions, Epoch, ForgetNote, Generation, LogIdentity, Owner, PositionNote, Progress, RecordIdentity,
+    Reset, Section, Sections, StartupPosition,
 };
 pub use segment::SegmentId;
 pub use turn::Turn;

@@ -114,7 +114,11 @@ impl Replay for Ranges {
             }
             Section::Reset(reset) => panic!("nobody ordered {reset:?}"),
             Section::Position(note) => panic!("nobody configured {note:?}"),
-            Section::Definitions(_) | Section::Samples(_) | Section::Identity(_) => {}
+            Section::Definitions(_)
+            | Section::Samples(_)
+            | Section::Identity(_)
+            | Section::Cut(_)
+            | Section::Forget(_) => {}
         }
         Ok(())
     }

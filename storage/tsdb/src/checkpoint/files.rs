@@ -10,6 +10,7 @@ use model::ShardId;
 
 use super::framed::{FileExtent, FileKind, FramedWriter, file_name, parse_file_name};
 use super::{CheckpointOptions, ChunkAt, ChunkBytes, ChunkMaps, Manifest};
+use crate::head::ChunkFiles;
 use crate::wal::Lsn;
 
 /// Checkpoints that are kept: the newest, and the one before in case that turns out to be damaged.
@@ -138,6 +139,20 @@ impl<D: Disk> CheckpointFiles<D> {
             file.flush().await?;
         }
         Ok(())
+    }
+
+    /// Gives up the full files of the chunk log of which nothing is named any more; checkpoints before may still need them.
+    pub(super) fn keep_chunks(&mut self, named: &ChunkFiles) {
+        let is_named =
+            |number: u64| u32::try_from(number).ok().and_then(NonZeroU32::new).is_some_and(|n| named.contains(&n));
+        self.chunks_before.retain(|file| is_named(file.number));
+        self.maps.retain(|number, _| named.contains(number));
+    }
+
+    /// From the next checkpoint on, definitions go into a new file, all of them.
+    pub(crate) fn rotate_series(&mut self) {
+        self.series = None;
+        self.series_before.clear();
     }
 
     /// The files of definitions and of chunks that a checkpoint counts on now.

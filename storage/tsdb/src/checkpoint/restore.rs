@@ -1,5 +1,6 @@
 //! Makes heads from a checkpoint: definitions from the `.series` files, then contents slice by slice.
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashMap};
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
@@ -11,7 +12,7 @@ use model::{FingerprintKey, PartitionId, SeriesRef, ShardId, TenantId};
 use super::framed::{FileExtent, FileKind, FramedReader, damaged, file_name};
 use super::manifest::{HEAD, LATE, SLICE, key_check};
 use super::{ChunkAt, ChunkBytes, Manifest, SLICE_SERIES};
-use crate::head::{Head, ImageError, Symbols};
+use crate::head::{CutNumber, Head, ImageError, Symbols};
 use crate::recovery::RecoveryError;
 use crate::wal::{Epoch, Fields, Lsn, Malformed};
 
@@ -36,6 +37,13 @@ impl Stamps {
     }
 }
 
+impl Stamps {
+    /// The head's series have other numbers now.
+    pub(crate) fn forget(&mut self, tenant: &TenantId, partition: PartitionId) {
+        self.0.remove(&(tenant.clone(), partition));
+    }
+}
+
 /// Whether what a frame says of a series of a head with these stamps is in the checkpoint.
 pub(crate) fn covers(stamps: &[Lsn], series: SeriesRef, lsn: Lsn) -> bool {
     stamps.get((series.0 / SLICE_SERIES) as usize).is_some_and(|stamp| lsn <= *stamp)
@@ -50,6 +58,15 @@ pub(crate) trait HeadSource {
 
     /// The head of an owner, made if it is not there.
     fn head(&mut self, tenant: &TenantId, partition: PartitionId) -> (&mut Symbols, &mut Head);
+
+    /// The same, empty, for series that were numbered anew.
+    fn renumbered(&mut self, tenant: &TenantId, partition: PartitionId, numbering: u32) -> (&mut Symbols, &mut Head) {
+        let (symbols, head) = self.head(tenant, partition);
+        let mut next = Head::new(head.options());
+        next.set_numbering(numbering);
+        std::mem::replace(head, next).dissolve(symbols);
+        (symbols, head)
+    }
 }
 
 /// Makes the heads of the wanted partitions, and gives back the files of the chunk log, mapped.
@@ -122,9 +139,15 @@ impl CheckpointSource<'_> {
     fn take_definitions(&self, payload: &[u8], heads: &mut impl HeadSource) -> Result<(), ImageError> {
         let mut fields = Fields::new(payload);
         let (tenant, partition) = take_owner(&mut fields)?;
-        let epoch = Epoch(fields.number("an epoch")?);
+        let (epoch, numbering) = take_epoch(&mut fields)?;
         if !self.wants(partition, epoch) {
             return Ok(());
+        }
+        // The last numbering counts.
+        match numbering.cmp(&heads.head(&tenant, partition).1.numbering()) {
+            Ordering::Less => return Ok(()),
+            Ordering::Equal => {}
+            Ordering::Greater => drop(heads.renumbered(&tenant, partition, numbering)),
         }
         let (first, count): (u32, u32) = (fields.number("a series")?, fields.number("a count of series")?);
         let key = heads.key().clone();
@@ -165,8 +188,20 @@ impl Contents<'_> {
         let mut fields = Fields::new(payload);
         let (tenant, partition) = take_owner(&mut fields)?;
         let count: u32 = fields.number("a count of series")?;
+        let (mut numbering, mut last_cut) = (0, CutNumber(0));
+        if !fields.is_empty() {
+            (numbering, last_cut) = (fields.number("a numbering")?, CutNumber(fields.number("a cut")?));
+        }
         self.at = None;
         if self.source.partitions.contains(&partition) {
+            if heads.head(&tenant, partition).1.numbering() < numbering && count == 0 {
+                heads.renumbered(&tenant, partition, numbering);
+            }
+            let head = heads.head(&tenant, partition).1;
+            head.set_last_cut(last_cut);
+            if head.numbering() != numbering {
+                return Err(Malformed::OutOfRange { what: "the numbering of a head's series" }.into());
+            }
             if heads.head(&tenant, partition).1.series_count() != count {
                 return Err(Malformed::OutOfRange { what: "the count of a head's series" }.into());
             }
@@ -208,6 +243,12 @@ impl Contents<'_> {
         let bytes = ChunkBytes::of_map(self.maps.get(&at.file)?, at.block, len)?;
         Some((bytes, self.source.is_own.then_some(at)))
     }
+}
+
+/// An epoch, and above it how often series were numbered anew.
+fn take_epoch(fields: &mut Fields<'_>) -> Result<(Epoch, u32), Malformed> {
+    let both = fields.varint()?;
+    Ok((Epoch(both as u32), (both >> 32) as u32))
 }
 
 fn take_owner(fields: &mut Fields<'_>) -> Result<(TenantId, PartitionId), Malformed> {

@@ -10,7 +10,7 @@ use super::files::{CheckpointFiles, TEMPORARY};
 use super::framed::{FileKind, FramedWriter, file_name};
 use super::manifest::{HEAD, LATE, SLICE};
 use super::{Manifest, SLICE_SERIES};
-use crate::head::{Head, LabelDictionary, Symbols};
+use crate::head::{ChunkFiles, Head, LabelDictionary, Symbols};
 use crate::wal::{Epoch, Lsn, put_bytes, put_varint};
 
 /// A checkpoint on its way. Dropping it leaves files that the next one removes.
@@ -23,6 +23,8 @@ pub struct Checkpoint<D: Disk> {
     file: Option<FramedWriter<D::File>>,
     pub(crate) heads: VecDeque<HeadTask>,
     dictionary: LabelDictionary,
+    /// Those of the chunk log that are named.
+    chunk_files: ChunkFiles,
     is_ended: bool,
 }
 
@@ -59,18 +61,21 @@ pub(crate) struct HeadTask {
     pub(crate) taken: u32,
     /// Series that the head had when the checkpoint began: later ones are in the log behind it.
     pub(crate) end: u32,
+    /// A head without series is a line of its own.
+    pub(crate) is_told: bool,
 }
 
 impl HeadTask {
     pub(crate) fn is_done(&self) -> bool {
-        self.defined == self.end && self.taken == self.end
+        self.defined == self.end && self.taken == self.end && (self.end > 0 || self.is_told)
     }
 }
 
 impl<D: Disk> Checkpoint<D> {
     pub(crate) fn new(files: CheckpointFiles<D>, manifest: Manifest) -> Self {
         let (stage, heads, dictionary) = (CheckpointStage::Opening, VecDeque::new(), LabelDictionary::default());
-        Self { files, stage, manifest, file: None, heads, dictionary, is_ended: false }
+        let chunk_files = ChunkFiles::new();
+        Self { files, stage, manifest, file: None, heads, dictionary, chunk_files, is_ended: false }
     }
 
     /// Does what is to be done with files now. If that failed for want of space ([`is_out_of_space`]) it can be run again, as
@@ -136,7 +141,13 @@ impl<D: Disk> Checkpoint<D> {
                 out.push(HEAD);
                 owner(out);
                 put_varint(task.end.into(), out);
+                put_varint(head.numbering().into(), out);
+                put_varint(head.last_cut().0.into(), out);
             });
+        }
+        if task.end == 0 {
+            task.is_told = true;
+            return;
         }
         let series = task.taken..task.end.min(task.taken + SLICE_SERIES);
         let maps = self.files.maps.clone();
@@ -148,11 +159,11 @@ impl<D: Disk> Checkpoint<D> {
             out.push(SLICE);
             put_varint(series.start.into(), out);
             put_varint(stamp.0, out);
-            series.clone().for_each(|series| head.put_contents(series, out));
+            series.clone().for_each(|series| head.put_contents(series, &mut self.chunk_files, out));
         });
         file.put(|out| {
             out.push(LATE);
-            head.put_late(series.clone(), out);
+            head.put_late(series.clone(), &mut self.chunk_files, out);
         });
         task.taken = series.end;
         self.manifest.last = self.manifest.last.max(stamp);
@@ -163,7 +174,7 @@ impl<D: Disk> Checkpoint<D> {
         let series = self.files.series.as_mut().expect("opened before anything is taken");
         series.put(|out| {
             put_owner(&task.tenant, task.partition, out);
-            put_varint(task.epoch.0.into(), out);
+            put_varint(u64::from(task.epoch.0) | u64::from(head.numbering()) << 32, out);
             put_varint(run.0.into(), out);
             put_varint((run.1 - run.0).into(), out);
             head.put_definitions(symbols, run, &mut self.dictionary, out);
@@ -174,6 +185,7 @@ impl<D: Disk> Checkpoint<D> {
     /// Makes it count: first all that it names is durable, then it is, then its name.
     async fn publish(&mut self) -> Result<(), DiskError> {
         if !self.is_ended {
+            self.files.keep_chunks(&self.chunk_files);
             (self.manifest.series, self.manifest.chunks) = self.files.extents();
             let file = self.file.as_mut().expect("opened before anything is taken");
             file.put(|out| self.manifest.put_end(out));

@@ -23,7 +23,7 @@ use model::{RejectReason, Sample, SeriesRef, TimeRange};
 use super::fingerprints::prefetch;
 use super::late::{bits_at, bits_in};
 use super::series::{NONE, Series};
-use super::{CHUNK_RANGE_MS, Head, SAMPLES_PER_CHUNK, SealedChunk, Slot};
+use super::{CHUNK_RANGE_MS, CutNumber, Head, SAMPLES_PER_CHUNK, SealedChunk, Slot};
 use crate::checkpoint::ChunkBytes;
 use crate::chunk::{SAMPLE_BYTES_MAX, XorAppender, XorReader};
 
@@ -84,10 +84,14 @@ impl Head {
         if sample.timestamp_ms > horizon.latest_ms {
             return Err(RejectReason::TooFarInFuture);
         }
-        if series.open.count() > 0 && sample.timestamp_ms <= series.open.last_timestamp_ms() {
+        if series.open.count() > 0 {
+            if sample.timestamp_ms <= series.open.last_timestamp_ms() {
+                return self.judge_late(index, sample, horizon);
+            }
+        } else if self.last_closed_ms(index).is_some_and(|last_ms| sample.timestamp_ms <= last_ms) {
             return self.judge_late(index, sample, horizon);
         }
-        // An empty series has no slot and seals at the beginning of time, so this is its way as well.
+        // A series without an open chunk begins one: nothing is open before the beginning of time.
         if series.open.count() == SAMPLES_PER_CHUNK || sample.timestamp_ms >= series.seal_at_ms {
             self.begin_chunk(index, sample.timestamp_ms);
         }
@@ -160,7 +164,11 @@ impl Head {
     /// samples around its time.
     #[cold]
     fn judge_late(&mut self, index: u32, sample: Sample, horizon: Horizon) -> Result<Appended, RejectReason> {
-        let last_ms = self.series.get(index).open.last_timestamp_ms();
+        let series = self.series.get(index);
+        let last_ms = match series.open.count() {
+            0 => self.last_closed_ms(index).expect("it has samples"),
+            _ => series.open.last_timestamp_ms(),
+        };
         match self.bits_at(index, sample.timestamp_ms) {
             Some(bits) if bits == sample.value.to_bits() => Ok(Appended::Equal),
             _ if last_ms.saturating_sub(sample.timestamp_ms) > horizon.window_ms => Err(match horizon.window_ms {
@@ -178,15 +186,26 @@ impl Head {
     /// The value bits of the series' sample at a time that is not later than its last one.
     fn bits_at(&self, index: u32, timestamp_ms: i64) -> Option<u64> {
         let series = self.series.get(index);
-        if timestamp_ms == series.open.last_timestamp_ms() {
+        if series.open.count() > 0 && timestamp_ms == series.open.last_timestamp_ms() {
             return Some(series.open.last_value_bits());
         }
         let in_order = match self.sealed_around(series, timestamp_ms) {
+            Around::Open if series.open.count() == 0 => None,
             Around::Open => bits_in(XorReader::of_open(self.arena.slot(series.slot), &series.open), timestamp_ms),
             Around::Sealed(chunk) => bits_at(chunk, timestamp_ms),
             Around::Gap => None,
         };
         in_order.or_else(|| self.late_bits_at(index, timestamp_ms))
+    }
+
+    /// The time of the last sample of a series without an open chunk. Where all that was in order is forgotten, that of the
+    /// late samples.
+    #[cold]
+    fn last_closed_ms(&self, index: u32) -> Option<i64> {
+        match self.series.get(index).sealed {
+            NONE => self.last_late_ms(index),
+            newest => Some(self.sealed.get(newest).range.max_ms),
+        }
     }
 
     /// The chunk that would hold a sample of this time. Chunks of a series do not overlap and are listed newest first.
@@ -216,16 +235,18 @@ impl Head {
     }
 
     /// Ends the open chunk: its bytes move out of the arena, exactly as long as they are.
-    fn seal(&mut self, series_index: u32) {
+    pub(super) fn seal(&mut self, series_index: u32) {
         let series = self.series.get_mut(series_index);
         let bytes = finished(self.arena.slot(series.slot), &series.open);
         let range = open_range(&bytes, &series.open);
         let bytes = ChunkBytes::Held(bytes);
         self.sealed_bytes += bytes.memory_bytes();
-        series.sealed = self.sealed.push(SealedChunk { range, bytes, previous: series.sealed, logged: None });
+        series.sealed =
+            self.sealed.push(SealedChunk { range, bytes, previous: series.sealed, logged: None, cut: CutNumber::NONE });
         self.arena.free(series.slot);
         series.slot = Slot::NONE;
         series.open = XorAppender::new();
+        series.seal_at_ms = i64::MIN;
     }
 }
 

@@ -80,6 +80,15 @@ impl ChunkArena {
         self.allocate_of(0)
     }
 
+    /// A slot of the smallest size that holds so many bytes.
+    ///
+    /// # Panics
+    /// No chunk is that long.
+    pub(super) fn allocate_for(&mut self, bytes: usize) -> Slot {
+        let size = SLOT_BYTES.iter().position(|size| *size >= bytes);
+        self.allocate_of(size.expect("the largest slot holds the longest chunk"))
+    }
+
     #[inline]
     pub(super) fn slot(&self, slot: Slot) -> &[u8] {
         let (page, place) = slot.split();

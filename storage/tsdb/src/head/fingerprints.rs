@@ -65,6 +65,16 @@ impl FingerprintTable {
         self.insert_probes
     }
 
+    /// All entries, in no order.
+    pub(super) fn for_each(&self, mut take: impl FnMut(Fingerprint, SeriesRef)) {
+        for bucket in &self.buckets {
+            for index in 0..bucket.len as usize {
+                let fingerprint = (u128::from(bucket.high[index]) << 64) | u128::from(bucket.low[index]);
+                take(Fingerprint(fingerprint), SeriesRef(bucket.series[index]));
+            }
+        }
+    }
+
     pub(super) fn get(&self, fingerprint: Fingerprint) -> Option<SeriesRef> {
         self.probe(halves(fingerprint))
     }

@@ -5,11 +5,13 @@
 //!
 //! - definitions: count of pairs, then name and value of each; for each series: count of labels, then their places in the
 //!   dictionary, in order of names
-//! - a list: count of sealed chunks, oldest first: file, block, length, encoding, first time (zigzag, relative to the first of
+//! - a list: count of sealed chunks, oldest first: file, block, length, encoding (and the cut's number where its highest bit is
+//!   set), first time (zigzag, relative to the first of
 //!   the chunk before), time span
 //! - contents of a series: the list of its chunks in order; then the open chunk's bytes, none where it is empty
 //! - late samples, for each series that has any: its number, the list of its late chunks, count of runs, an XOR chunk for each
 
+use std::collections::BTreeSet;
 use std::num::NonZeroU32;
 
 use model::{Fingerprint, FingerprintKey, SeriesRef, TimeRange, encode_labels};
@@ -17,7 +19,7 @@ use model::{Fingerprint, FingerprintKey, SeriesRef, TimeRange, encode_labels};
 use super::append::{finished, open_range, range_end_ms};
 use super::postings::PairId;
 use super::series::NONE;
-use super::{Head, LABELS_MAX, SERIES_MAX, SealedChunk, Slot, Symbols};
+use super::{CutNumber, Head, LABELS_MAX, SERIES_MAX, SealedChunk, Slot, Symbols};
 use crate::checkpoint::{ChunkAt, ChunkBytes};
 use crate::chunk::{ChunkError, SAMPLE_BYTES_MAX, XorAppender, XorReader, encode_xor};
 use crate::read::ChunkEncoding;
@@ -35,6 +37,12 @@ pub(crate) enum ImageError {
     #[error("it names a chunk that the chunk log does not have")]
     ChunkMissing,
 }
+
+/// Beside the encoding of a chunk that is in a cut.
+const IS_CUT: u8 = 0x80;
+
+/// Files of the chunk log.
+pub(crate) type ChunkFiles = BTreeSet<NonZeroU32>;
 
 /// Finds a chunk of a length in the chunk log; with its place where the head goes on with that log.
 pub(crate) type LoadChunk<'a> = dyn Fn(ChunkAt, u32) -> Option<(ChunkBytes, Option<ChunkAt>)> + 'a;
@@ -173,9 +181,9 @@ impl Head {
     }
 
     /// Appends what a series holds in order. Its sealed chunks must be in the chunk log: [`Head::log_chunks`].
-    pub(crate) fn put_contents(&self, series: u32, out: &mut Vec<u8>) {
+    pub(crate) fn put_contents(&self, series: u32, files: &mut ChunkFiles, out: &mut Vec<u8>) {
         let series = self.series.get(series);
-        self.put_list(series.sealed, out);
+        self.put_list(series.sealed, files, out);
         if series.open.count() == 0 {
             return put_bytes(&[], out);
         }
@@ -183,26 +191,31 @@ impl Head {
     }
 
     /// Appends the late samples of those of the series that have any.
-    pub(crate) fn put_late(&self, series: std::ops::Range<u32>, out: &mut Vec<u8>) {
+    pub(crate) fn put_late(&self, series: std::ops::Range<u32>, files: &mut ChunkFiles, out: &mut Vec<u8>) {
         for series in series.filter(|series| self.has_late(*series)) {
             put_varint(series.into(), out);
-            self.put_list(self.newest_late(series), out);
+            self.put_list(self.newest_late(series), files, out);
             let runs = self.late_runs(series);
             put_varint(runs.len() as u64, out);
             runs.for_each(|samples| put_bytes(&encode_xor(samples), out));
         }
     }
 
-    fn put_list(&self, newest: u32, out: &mut Vec<u8>) {
+    fn put_list(&self, newest: u32, files: &mut ChunkFiles, out: &mut Vec<u8>) {
         let chunks: Vec<&SealedChunk> = self.chunk_list(newest).collect();
         put_varint(chunks.len() as u64, out);
         let mut min_before_ms = 0;
         for chunk in chunks.into_iter().rev() {
             let at = chunk.logged.expect("the chunks of the series were logged just now");
+            files.insert(at.file);
             put_varint(at.file.get().into(), out);
             put_varint(at.block.into(), out);
             put_varint(chunk.bytes.len() as u64, out);
-            out.push(ChunkEncoding::Xor as u8);
+            let is_cut = chunk.cut != CutNumber::NONE;
+            out.push(ChunkEncoding::Xor as u8 | if is_cut { IS_CUT } else { 0 });
+            if is_cut {
+                put_varint(chunk.cut.0.into(), out);
+            }
             put_signed(chunk.range.min_ms.wrapping_sub(min_before_ms), out);
             put_varint(chunk.range.max_ms.wrapping_sub(chunk.range.min_ms).cast_unsigned(), out);
             min_before_ms = chunk.range.min_ms;
@@ -261,9 +274,11 @@ impl Head {
             let file = file.ok_or(Malformed::OutOfRange { what: "a file of chunks" })?;
             let at = ChunkAt { file, block: fields.number("the place of a chunk")? };
             let len = fields.number("the length of a chunk")?;
-            if fields.byte()? != ChunkEncoding::Xor as u8 {
+            let encoding = fields.byte()?;
+            if encoding & !IS_CUT != ChunkEncoding::Xor as u8 {
                 return Err(Malformed::OutOfRange { what: "the encoding of a chunk" }.into());
             }
+            let cut = if encoding & IS_CUT == 0 { CutNumber::NONE } else { CutNumber(fields.number("a cut")?) };
             let min_ms = min_before_ms.wrapping_add(fields.signed()?);
             let max_ms = min_ms.wrapping_add(fields.varint()?.cast_signed());
             if max_ms < min_ms {
@@ -272,7 +287,7 @@ impl Head {
             let (bytes, logged) = load(at, len).ok_or(ImageError::ChunkMissing)?;
             let range = TimeRange { min_ms, max_ms };
             self.widen(range);
-            newest = self.sealed.push(SealedChunk { range, bytes, previous: newest, logged });
+            newest = self.sealed.push(SealedChunk { range, bytes, previous: newest, logged, cut });
             min_before_ms = min_ms;
         }
         Ok(newest)

@@ -10,7 +10,7 @@ use model::{Sample, TimeRange};
 
 use super::append::range_end_ms;
 use super::series::NONE;
-use super::{Head, SealedChunk};
+use super::{CutNumber, Head, SealedChunk};
 use crate::checkpoint::ChunkBytes;
 use crate::chunk::{XorReader, encode_xor};
 use crate::read::{ChunkEncoding, ChunkSnapshot, StepCost};
@@ -33,9 +33,16 @@ struct LateSeries {
 }
 
 /// Of one series and aligned range: never empty, sorted, fewer than a full chunk.
-struct LateBuffer {
+#[derive(Clone)]
+pub(super) struct LateBuffer {
     end_ms: i64,
     samples: Vec<Sample>,
+}
+
+/// What a series has, for another head; `sealed` is a list of that one.
+pub(super) struct LateCopy {
+    pub(super) buffers: Vec<LateBuffer>,
+    pub(super) sealed: u32,
 }
 
 impl LateSamples {
@@ -92,7 +99,37 @@ impl Head {
         self.late.buffer_bytes -= buffer.bytes();
         let (range, bytes, previous) = (buffer.range(), buffer.encoded(), own.sealed);
         self.sealed_bytes += bytes.memory_bytes();
-        own.sealed = self.sealed.push(SealedChunk { range, bytes, previous, logged: None });
+        own.sealed = self.sealed.push(SealedChunk { range, bytes, previous, logged: None, cut: CutNumber::NONE });
+    }
+
+    /// Seals what a series has in memory before a multiple of the chunks' range.
+    pub(super) fn seal_late_before(&mut self, series: u32, before_ms: i64) {
+        let find = |head: &Self| {
+            let own = head.late.series.get(&series)?;
+            own.buffers.iter().position(|buffer| buffer.end_ms <= before_ms)
+        };
+        while let Some(index) = find(self) {
+            self.seal_late(series, index);
+        }
+    }
+
+    /// None where the series has no late samples.
+    pub(super) fn copy_of_late(&self, series: u32) -> Option<LateCopy> {
+        let own = self.late.series.get(&series)?;
+        Some(LateCopy { buffers: own.buffers.clone(), sealed: own.sealed })
+    }
+
+    /// For a series that has no late samples; nothing where the copy is empty.
+    pub(super) fn put_late_copy(&mut self, series: u32, copy: LateCopy) {
+        let LateCopy { buffers, sealed } = copy;
+        if buffers.is_empty() && sealed == NONE {
+            return;
+        }
+        for buffer in &buffers {
+            self.late.buffer_bytes += buffer.bytes();
+            self.widen(buffer.range());
+        }
+        self.late.series.insert(series, LateSeries { buffers, sealed });
     }
 
     /// The value bits of the series' late sample at a time.
@@ -133,6 +170,13 @@ impl Head {
             cost.copied_bytes += buffer.encoded().len() as u64;
         }
         cost.referenced_bytes += self.late_sealed(own, range).map(|chunk| chunk.bytes.len() as u64).sum::<u64>();
+    }
+
+    /// The latest time of a late sample.
+    pub(super) fn last_late_ms(&self, series: u32) -> Option<i64> {
+        let own = self.late.series.get(&series)?;
+        let buffered = own.buffers.iter().map(|buffer| buffer.range().max_ms);
+        buffered.chain(self.chunk_list(own.sealed).map(|chunk| chunk.range.max_ms)).max()
     }
 
     /// The newest sealed chunk of late samples, or [`NONE`].

@@ -8,6 +8,7 @@
 mod append;
 mod arena;
 mod counters;
+mod cut;
 mod definition;
 mod fingerprints;
 mod image;
@@ -20,12 +21,15 @@ mod sets;
 mod snapshot;
 mod symbols;
 
+use std::sync::Arc;
+
 use hashbrown::HashMap;
 use model::{Fingerprint, RejectReason, SeriesRef, TimeRange};
 
 pub use append::{Appended, Horizon, Reading};
 pub use counters::{HeadBytes, HeadCounters};
-pub(crate) use image::{ImageError, LabelDictionary};
+pub use cut::{CutNumber, CutSize};
+pub(crate) use image::{ChunkFiles, ImageError, LabelDictionary};
 pub use symbols::{Symbol, Symbols};
 
 use crate::checkpoint::{ChunkAt, ChunkBytes};
@@ -97,6 +101,10 @@ pub struct Head {
     /// Of sealed chunks' bytes, with what an allocation of them adds.
     sealed_bytes: u64,
     latest: LatestLabels,
+    last_cut: CutNumber,
+    numbering: u32,
+    /// Readers hold a clone.
+    hold: Arc<()>,
 }
 
 /// A chunk that gets no more samples. Chunks of a series are a list, the one sealed last first.
@@ -106,6 +114,8 @@ struct SealedChunk {
     previous: u32,
     /// Where the chunk log has it.
     logged: Option<ChunkAt>,
+    /// Whose block has it.
+    cut: CutNumber,
 }
 
 impl Head {
@@ -124,6 +134,9 @@ impl Head {
             range: TimeRange { min_ms: i64::MAX, max_ms: i64::MIN },
             sealed_bytes: 0,
             latest: LatestLabels::default(),
+            last_cut: CutNumber::NONE,
+            numbering: 0,
+            hold: Arc::default(),
         }
     }
 
@@ -163,6 +176,15 @@ impl Head {
             chunks_sealed: u64::from(self.sealed.len()),
             bytes,
         }
+    }
+
+    /// To be cloned by who reads it in steps.
+    pub(crate) fn hold(&self) -> &Arc<()> {
+        &self.hold
+    }
+
+    pub(crate) fn is_read(&self) -> bool {
+        Arc::strong_count(&self.hold) > 1
     }
 
     /// Looks up a batch; `found` is cleared and then as long as `fingerprints`.
@@ -270,6 +292,8 @@ impl Head {
 
 #[cfg(test)]
 mod append_test;
+#[cfg(test)]
+mod cut_test;
 #[cfg(test)]
 pub(crate) mod fixture;
 #[cfg(test)]

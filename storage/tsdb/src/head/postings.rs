@@ -38,6 +38,11 @@ impl Postings {
         self.pairs.bytes() + tables as u64 + self.heap_bytes
     }
 
+    /// Label pairs.
+    pub(super) fn len(&self) -> usize {
+        self.pairs.len() as usize
+    }
+
     pub(super) fn pair(&self, pair: PairId) -> &Pair {
         self.pairs.get(pair.0)
     }

@@ -4,10 +4,14 @@ use disk::Disk;
 
 use super::ShardStore;
 use crate::checkpoint::{Checkpoint, CheckpointFiles, CheckpointStage, HeadTask, Manifest, PartitionMark};
+use crate::head::Head;
 use crate::wal::{Lsn, Progress};
 
 /// Runs and slices that are taken in one go: about a millisecond.
 const PIECES_MAX: usize = 4;
+
+/// Definitions that are not worth a new series log.
+const STALE_DEFINITIONS_MIN: u64 = if cfg!(test) { 20 } else { 10_000 };
 
 /// What to do with a checkpoint now.
 #[must_use = "the store's files are in it"]
@@ -37,7 +41,12 @@ impl<D: Disk> ShardStore<D> {
 
     /// Begins a checkpoint; none while one is under way.
     pub fn start_checkpoint(&mut self) -> Option<Checkpoint<D>> {
-        let files = self.files.take()?;
+        let mut files = self.files.take()?;
+        if self.is_series_log_stale() {
+            files.rotate_series();
+            self.tenants.values_mut().for_each(|tenant| tenant.defined.clear());
+            self.definitions_logged = 0;
+        }
         Some(Checkpoint::new(files, Manifest::empty(&self.options.key)))
     }
 
@@ -92,6 +101,13 @@ impl<D: Disk> ShardStore<D> {
         }
     }
 
+    /// Whether less than half of the definitions in the series log are of series that are there.
+    fn is_series_log_stale(&self) -> bool {
+        let heads = self.tenants.values().flat_map(|tenant| tenant.heads.values());
+        let series: u64 = heads.map(|head| u64::from(head.series_count())).sum();
+        self.definitions_logged > 2 * series + STALE_DEFINITIONS_MIN
+    }
+
     /// The newest frame of which the heads have all samples, between turns.
     fn stamp(&self) -> Lsn {
         let is_on_its_way = self.wal.is_none() || self.held.is_some();
@@ -111,11 +127,21 @@ impl<D: Disk> ShardStore<D> {
             manifest.marks.insert(partition, PartitionMark { progress, position, again_until });
         }
         for (tenant, of_tenant) in &self.tenants {
-            for (partition, head) in of_tenant.heads.iter().filter(|(_, head)| head.series_count() > 0) {
+            let is_told = |head: &Head| head.series_count() > 0 || head.numbering() > 0;
+            for (partition, head) in of_tenant.heads.iter().filter(|(_, head)| is_told(head)) {
                 let defined = of_tenant.defined.get(partition).copied().unwrap_or(0);
                 let (tenant, partition, epoch) = (tenant.clone(), *partition, self.partitions[partition].epoch());
                 let end = head.series_count();
-                checkpoint.heads.push_back(HeadTask { tenant, partition, epoch, defined, taken: 0, end });
+                checkpoint.heads.push_back(HeadTask {
+                    tenant,
+                    partition,
+                    epoch,
+                    defined,
+                    taken: 0,
+                    end,
+                    is_told: false,
+                });
+                self.definitions_logged += u64::from(end.saturating_sub(defined));
             }
         }
         self.checkpoint_bytes = self.logged_bytes;

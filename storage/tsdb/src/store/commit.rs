@@ -100,6 +100,7 @@ impl<D: Disk> ShardStore<D> {
     pub fn finish_commit(&mut self, committed: Committed<D>) -> Result<Lsn, WalError> {
         let Committed { wal, mut pending, result } = committed;
         self.wal = Some(wal);
+        self.drop_retired();
         match &result {
             Ok(lsn) => {
                 self.logged_bytes += self.wal.as_ref().map_or(0, Wal::latest_frame_bytes);

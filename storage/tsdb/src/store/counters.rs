@@ -111,7 +111,7 @@ impl<D: Disk> ShardStore<D> {
         let mut bytes = StoreBytes { scratch: self.scratch.bytes(), ..StoreBytes::default() };
         for tenant in self.tenants.values() {
             bytes.symbols += tenant.symbols.bytes();
-            for head in tenant.heads.values() {
+            for head in tenant.heads.values().chain(tenant.retired.iter().map(|(_, head)| head)) {
                 let head = head.counters().bytes;
                 bytes.series += head.series;
                 bytes.postings += head.postings;

@@ -10,19 +10,25 @@ use super::ShardStore;
 use crate::head::{Head, Symbols};
 use crate::read::{NamesCursor, NamesQuestion, SelectCursor, SelectRequest, SeriesSnapshot, StepCost};
 
+/// A head with its numbers of series. As long as this lives, the store keeps it, even if another head follows it.
+#[derive(Clone, Debug)]
+pub(super) struct HeadAt {
+    pub(super) tenant: TenantId,
+    pub(super) partition: PartitionId,
+    pub(super) hold: Arc<()>,
+}
+
 /// A selection on its way through a tenant's heads. Only the store that opened it can go on with it.
 #[derive(Debug)]
 pub struct SelectWalk {
-    tenant: TenantId,
     /// The heads to come, last first.
-    heads: Vec<(PartitionId, SelectCursor)>,
+    heads: Vec<(HeadAt, SelectCursor)>,
 }
 
 /// A question for label names or values on its way through a tenant's heads.
 #[derive(Debug)]
 pub struct NamesWalk {
-    tenant: TenantId,
-    heads: Vec<(PartitionId, NamesCursor)>,
+    heads: Vec<(HeadAt, NamesCursor)>,
     found: BTreeSet<Arc<str>>,
 }
 
@@ -57,19 +63,18 @@ impl<D: Disk> ShardStore<D> {
     #[must_use]
     pub fn select(&self, request: &SelectRequest) -> SelectWalk {
         let open = |(partition, symbols, head): (PartitionId, &Symbols, &Head)| {
-            (partition, SelectCursor::open(head, symbols, &request.matchers, request.range))
+            let at = HeadAt::of(&request.tenant, partition, head);
+            (at, SelectCursor::open(head, symbols, &request.matchers, request.range))
         };
         let mut heads: Vec<_> = self.heads(&request.tenant).map(open).collect();
         heads.retain(|(_, cursor)| !cursor.is_done());
-        SelectWalk { tenant: request.tenant.clone(), heads }
+        SelectWalk { heads }
     }
 
     /// What the next step with the same `series_max` would hand out: to be charged before it is taken.
     #[must_use]
     pub fn select_cost(&self, walk: &SelectWalk, series_max: usize) -> StepCost {
-        let cost = |(partition, cursor): &(PartitionId, SelectCursor)| {
-            cursor.cost(self.head(&walk.tenant, *partition).1, series_max)
-        };
+        let cost = |(at, cursor): &(HeadAt, SelectCursor)| cursor.cost(self.head_at(at).1, series_max);
         walk.heads.last().map(cost).unwrap_or_default()
     }
 
@@ -93,34 +98,37 @@ impl<D: Disk> ShardStore<D> {
         range: TimeRange,
     ) -> NamesWalk {
         let open = |(partition, symbols, head): (PartitionId, &Symbols, &Head)| {
-            (partition, NamesCursor::open(head, symbols, question, matchers, range))
+            (HeadAt::of(tenant, partition, head), NamesCursor::open(head, symbols, question, matchers, range))
         };
-        NamesWalk { tenant: tenant.clone(), heads: self.heads(tenant).map(open).collect(), found: BTreeSet::new() }
+        NamesWalk { heads: self.heads(tenant).map(open).collect(), found: BTreeSet::new() }
     }
 
     /// Looks at up to `series_max` series of one head.
     pub fn names_step(&self, walk: &mut NamesWalk, series_max: usize) {
-        let Some((partition, mut cursor)) = walk.heads.pop() else { return };
-        let (symbols, head) = self.head(&walk.tenant, partition);
+        let Some((at, mut cursor)) = walk.heads.pop() else { return };
+        let (symbols, head) = self.head_at(&at);
         cursor.step(head, series_max);
         if cursor.is_done() {
             walk.found.extend(cursor.into_texts(symbols));
         } else {
-            walk.heads.push((partition, cursor));
+            walk.heads.push((at, cursor));
         }
     }
 
     fn step(&self, walk: &mut SelectWalk, take: impl FnOnce(&mut SelectCursor, &Symbols, &Head)) {
-        let Some((partition, cursor)) = walk.heads.last_mut() else { return };
-        let (symbols, head) = self.head(&walk.tenant, *partition);
+        let Some((at, cursor)) = walk.heads.last_mut() else { return };
+        let (symbols, head) = self.head_at(at);
         take(cursor, symbols, head);
         if cursor.is_done() {
             walk.heads.pop();
         }
     }
 
-    fn head(&self, tenant: &TenantId, partition: PartitionId) -> (&Symbols, &Head) {
-        let tenant = self.tenants.get(tenant).expect("heads stay as long as the store");
-        (&tenant.symbols, tenant.heads.get(&partition).expect("heads stay as long as the store"))
+    pub(super) fn head_at(&self, at: &HeadAt) -> (&Symbols, &Head) {
+        let tenant = self.tenants.get(&at.tenant).expect("tenants stay as long as the store");
+        let now = tenant.heads.get(&at.partition).into_iter();
+        let before = tenant.retired.iter().filter(|(partition, _)| *partition == at.partition).map(|(_, head)| head);
+        let head = now.chain(before).find(|head| Arc::ptr_eq(head.hold(), &at.hold));
+        (&tenant.symbols, head.expect("heads that are read stay"))
     }
 }

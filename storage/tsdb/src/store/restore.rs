@@ -8,9 +8,9 @@ use model::{FingerprintKey, PartitionId, RejectReason, Sample, SeriesRef, Tenant
 use super::marks::{PartitionMarks, ProgressBreak};
 use super::{ReplayCounters, StoreOptions, Tenant};
 use crate::checkpoint::{CheckpointSource, ChunkMaps, HeadSource, Manifest, Pin, Stamps, covers, restore_checkpoint};
-use crate::head::{Appended, DefineError, Head, Horizon, Reading, Symbols};
+use crate::head::{Appended, CutNumber, DefineError, Head, Horizon, Reading, Symbols};
 use crate::recovery::{FramePlace, RecoveryError, Replay, Survey};
-use crate::wal::{Definitions, Epoch, Malformed, Owner, Samples, Section};
+use crate::wal::{CutNote, Definitions, Epoch, ForgetNote, Malformed, Owner, Samples, Section};
 
 /// As many samples are looked at together as a head prefetches, some times over.
 const BATCH_LEN: usize = 512;
@@ -26,6 +26,10 @@ pub(super) enum RestoreError {
     Progress(#[from] ProgressBreak),
     #[error("a sample names series {series}, which was not defined")]
     UnknownSeries { series: u32 },
+    #[error("cut {found} is not the one that follows cut {last}")]
+    Cut { last: u32, found: u32 },
+    #[error("what is left of a head behind cut {cut} is not what the log says")]
+    Forget { cut: u32 },
     #[error("the tenant name {tenant:?} is not valid")]
     Tenant { tenant: String },
 }
@@ -137,6 +141,31 @@ impl<'a> Restore<'a> {
         Ok(())
     }
 
+    fn cut(&mut self, note: &CutNote<'_>) -> Result<(), RestoreError> {
+        let (_, head) = head_of(&mut self.tenants, self.options, &note.owner)?;
+        let (last, found) = (head.last_cut(), CutNumber(note.cut));
+        if last.0.checked_add(1) != Some(found.0) {
+            return Err(RestoreError::Cut { last: last.0, found: found.0 });
+        }
+        head.cut(found, note.before_ms);
+        Ok(())
+    }
+
+    fn forget(&mut self, note: &ForgetNote<'_>) -> Result<(), RestoreError> {
+        let (_, head) = head_of(&mut self.tenants, self.options, &note.owner)?;
+        if note.cut > head.last_cut().0 {
+            return Err(RestoreError::Cut { last: head.last_cut().0, found: note.cut });
+        }
+        let id = TenantId::new(note.owner.tenant).expect("it has a head");
+        let tenant = self.tenants.get_mut(&id).expect("it has a head");
+        if tenant.forget(note.owner.partition, CutNumber(note.cut)) != note.survivors {
+            return Err(RestoreError::Forget { cut: note.cut });
+        }
+        // All that follows is behind every slice of the checkpoint, and under other numbers.
+        self.stamps.forget(&id, note.owner.partition);
+        Ok(())
+    }
+
     fn append(&mut self, place: FramePlace, mut samples: Samples<'_>) -> Result<(), RestoreError> {
         let (_, head) = head_of(&mut self.tenants, self.options, &samples.owner)?;
         let is_of_checkpoint = self.epochs.get(&samples.owner.partition) == Some(&samples.owner.epoch);
@@ -201,6 +230,8 @@ impl Replay for Restore<'_> {
                 let marks = self.partitions.get_mut(&note.partition).expect("only wanted partitions are replayed");
                 marks.set_position(note.position);
             }
+            Section::Cut(note) => self.cut(&note)?,
+            Section::Forget(note) => self.forget(&note)?,
             Section::Identity(_) => {}
         }
         Ok(())

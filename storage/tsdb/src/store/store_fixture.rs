@@ -14,7 +14,7 @@ use super::{Applied, RecordBatch, ShardStore, StoreOptions};
 use crate::checkpoint::CheckpointOptions;
 use crate::chunk::decode_xor;
 use crate::head::HeadOptions;
-use crate::read::SelectRequest;
+use crate::read::{SelectRequest, SeriesSnapshot};
 use crate::wal::{RecordIdentity, WalOptions};
 
 pub(crate) const ROOT: &str = "/wal";
@@ -100,20 +100,49 @@ pub(crate) fn fill<D: Disk>(store: &mut ShardStore<D>, partition: PartitionId, o
     total
 }
 
+/// A sample that a store takes, and the offset of its record.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Taken {
+    pub(crate) offset: i64,
+    pub(crate) timestamp_ms: i64,
+    pub(crate) value: f64,
+}
+
 /// What the records below `next` leave in a store.
 pub(crate) fn expected_samples(partition: PartitionId, next: i64, shown: &mut Shown) {
+    for (name, taken) in expected_taken(partition, next) {
+        shown.insert(name, taken.into_iter().map(|taken| (taken.timestamp_ms, taken.value)).collect());
+    }
+}
+
+/// The same with where it came from, by `tenant labels`.
+pub(crate) fn expected_taken(partition: PartitionId, next: i64) -> BTreeMap<String, Vec<Taken>> {
+    let mut shown: BTreeMap<String, Vec<Taken>> = BTreeMap::new();
     for offset in 0..next {
         for (series, sample) in samples_of(partition, offset) {
             let name = format!(r#"{} {{__name__="m", p="{partition}", s="{series}"}}"#, tenant_of(offset));
             let samples = shown.entry(name).or_default();
-            let last_ms = samples.last().map_or(i64::MIN, |last: &(i64, f64)| last.0);
-            let place = samples.partition_point(|there| there.0 < sample.timestamp_ms);
-            let is_there = samples.get(place).is_some_and(|there| there.0 == sample.timestamp_ms);
+            let last_ms = samples.last().map_or(i64::MIN, |last| last.timestamp_ms);
+            let place = samples.partition_point(|there| there.timestamp_ms < sample.timestamp_ms);
+            let is_there = samples.get(place).is_some_and(|there| there.timestamp_ms == sample.timestamp_ms);
             if !is_there && last_ms.saturating_sub(sample.timestamp_ms) <= LATE_BY_MS {
-                samples.insert(place, (sample.timestamp_ms, sample.value));
+                let Sample { timestamp_ms, value } = sample;
+                samples.insert(place, Taken { offset, timestamp_ms, value });
             }
         }
     }
+    shown
+}
+
+/// Sorted by time.
+pub(crate) fn decoded(series: &SeriesSnapshot) -> Vec<(i64, f64)> {
+    let (mut timestamps_ms, mut values) = (Vec::new(), Vec::new());
+    for chunk in &series.chunks {
+        decode_xor(&chunk.bytes, &mut timestamps_ms, &mut values).unwrap();
+    }
+    let mut samples: Vec<(i64, f64)> = timestamps_ms.into_iter().zip(values).collect();
+    samples.sort_by_key(|sample| sample.0);
+    samples
 }
 
 /// Everything, the way a query reads it.
@@ -129,12 +158,7 @@ pub(crate) fn read_all<D: Disk>(store: &ShardStore<D>) -> Shown {
             store.select_step(&mut walk, 7, &mut found);
         }
         for series in found {
-            let (mut timestamps_ms, mut values) = (Vec::new(), Vec::new());
-            for chunk in &series.chunks {
-                decode_xor(&chunk.bytes, &mut timestamps_ms, &mut values).unwrap();
-            }
-            let mut samples: Vec<(i64, f64)> = timestamps_ms.into_iter().zip(values).collect();
-            samples.sort_by_key(|sample| sample.0);
+            let samples = decoded(&series);
             assert!(shown.insert(format!("{tenant} {}", series.labels), samples).is_none(), "each series once");
         }
     }

@@ -8,7 +8,8 @@ use disk::{SimDisk, Unsynced};
 use futures_lite::future::block_on;
 use model::{Offset, PartitionId, ShardId};
 
-use super::store_fixture::{ROOT, expected_samples, fill, options, partitions_of, read_all};
+use super::cut_fixture::Cuts;
+use super::store_fixture::{ROOT, fill, options, partitions_of, read_all, tenant_of};
 use super::{CheckpointStep, ShardStore, StoreError, StoreOptions};
 use crate::checkpoint::Checkpoint;
 use crate::recovery::{RecoveryError, survey};
@@ -43,6 +44,7 @@ struct Story {
     published: usize,
     restored: usize,
     released: u64,
+    cuts: Cuts,
 }
 
 /// The power went.
@@ -66,6 +68,7 @@ impl Story {
             for _ in 0..1 + self.dice.below(3) {
                 let partition = partitions[self.dice.below(partitions.len() as u64) as usize];
                 self.consume(store, partition);
+                self.cut_or_forget(store, partition);
             }
             let Some(commit) = store.start_commit() else { continue };
             if self.dice.below(2) == 0 {
@@ -80,6 +83,7 @@ impl Story {
             let result = store.finish_commit(committed);
             result.map_err(|error| self.check_cut(&error))?;
             self.released = self.released.max(store.counters().wal.map_or(0, |wal| wal.segments_released));
+            self.cuts.note_durable(store);
             for (partition, marks) in store.partitions() {
                 if let Some(durable) = marks.durable() {
                     self.durable.insert(*partition, durable);
@@ -94,7 +98,10 @@ impl Story {
         store: &mut ShardStore<SimDisk>,
         checkpoint: &mut Option<Checkpoint<SimDisk>>,
     ) -> Result<(), PowerCut> {
-        let Some(next) = checkpoint.take().or_else(|| store.start_checkpoint()) else { return Ok(()) };
+        // Cuts wait for checkpoints: there must be times without one.
+        let begins = checkpoint.is_none() && self.dice.below(4) == 0;
+        let begun = if begins { store.start_checkpoint() } else { None };
+        let Some(next) = checkpoint.take().or(begun) else { return Ok(()) };
         match store.advance_checkpoint(next) {
             CheckpointStep::Wait(waiting) => *checkpoint = Some(waiting),
             CheckpointStep::Published => self.published += 1,
@@ -145,11 +152,21 @@ impl Story {
             let durable = self.durable.get(partition).copied().unwrap_or(Offset(0));
             assert!(next >= durable, "seed {}: partition {partition} fell from {durable} to {next}", self.seed);
             self.durable.insert(*partition, next);
-            expected_samples(*partition, next.0, &mut expected);
+            self.cuts.recovered(store, *partition);
+            self.cuts.expected(*partition, next.0, &mut expected);
         }
         let found = read_all(store);
         assert_eq!(found, expected, "seed {}", self.seed);
         self.samples_checked += found.values().map(Vec::len).sum::<usize>();
+    }
+
+    fn cut_or_forget(&mut self, store: &mut ShardStore<SimDisk>, partition: PartitionId) {
+        let tenant = tenant_of(self.dice.below(2) as i64);
+        match self.dice.below(6) {
+            0 => self.cuts.cut(store, &tenant, partition, self.dice.below(3) as i64),
+            1 => self.cuts.forget(store, &tenant, partition, self.dice.below(2) as u32),
+            _ => {}
+        }
     }
 
     fn check_cut(&self, error: &WalError) -> PowerCut {
@@ -167,7 +184,17 @@ fn check_story(seed: u64) -> Story {
     let disk = SimDisk::new(seed);
     let durable = BTreeMap::new();
     let dice = Dice(seed);
-    let mut story = Story { seed, dice, disk, durable, samples_checked: 0, published: 0, restored: 0, released: 0 };
+    let mut story = Story {
+        seed,
+        dice,
+        disk,
+        durable,
+        samples_checked: 0,
+        published: 0,
+        restored: 0,
+        released: 0,
+        cuts: Cuts::default(),
+    };
     for _ in 0..LIVES {
         let operations = 20 + story.dice.below([20, 120, 600][story.dice.0 as usize % 3]);
         story.disk.cut_power_after(operations);
@@ -192,6 +219,9 @@ fn stores_come_back_with_what_was_durable_and_nothing_else() {
     let sum = |count: &dyn Fn(&Story) -> u64| stories.iter().map(count).sum::<u64>();
     let (samples, published) = (sum(&|story| story.samples_checked as u64), sum(&|story| story.published as u64));
     let (restored, released) = (sum(&|story| story.restored as u64), sum(&|story| story.released));
+    let (cut, forgotten) = (sum(&|story| story.cuts.cut), sum(&|story| story.cuts.forgotten));
+    println!("{cut} cuts, {forgotten} forgotten");
+    assert!(cut > 5 * seeds && forgotten > 2 * seeds, "{cut} {forgotten}");
     println!("{samples} samples checked, {published} checkpoints, {restored} restored, {released} segments released");
     assert!(samples > 5000 * seeds, "the stories are long enough to mean something: {samples}");
     assert!(published > 2 * seeds && restored > seeds && released > seeds, "{published} {restored} {released}");

@@ -74,6 +74,23 @@ pub struct PositionNote {
     pub position: StartupPosition,
 }
 
+/// What a head had before a time and in no cut was frozen.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct CutNote<'a> {
+    pub owner: Owner<'a>,
+    pub cut: u32,
+    pub before_ms: i64,
+}
+
+/// A head was followed by one without what a cut and those before it had frozen.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ForgetNote<'a> {
+    pub owner: Owner<'a>,
+    pub cut: u32,
+    /// Runs of series that were dropped, then kept; the kept ones are numbered from 0 in their order.
+    pub survivors: Vec<(u32, u32)>,
+}
+
 /// Which log the offsets belong to.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct LogIdentity {
@@ -91,6 +108,8 @@ pub(super) enum SectionKind {
     Reset = 5,
     Position = 6,
     Samples = 7,
+    Cut = 8,
+    Forget = 9,
 }
 
 /// One decoded section.
@@ -102,6 +121,8 @@ pub enum Section<'a> {
     Identity(LogIdentity),
     Reset(Reset),
     Position(PositionNote),
+    Cut(CutNote<'a>),
+    Forget(ForgetNote<'a>),
 }
 
 impl Section<'_> {
@@ -114,6 +135,8 @@ impl Section<'_> {
             Self::Progress(progress) => Some((progress.partition, progress.epoch)),
             Self::Reset(reset) => Some((reset.partition, reset.epoch)),
             Self::Position(note) => Some((note.partition, note.epoch)),
+            Self::Cut(note) => Some((note.owner.partition, note.owner.epoch)),
+            Self::Forget(note) => Some((note.owner.partition, note.owner.epoch)),
             Self::Identity(_) => None,
         }
     }
@@ -149,6 +172,8 @@ impl<'a> Sections<'a> {
             5 => Section::Reset(take_reset(body)?),
             6 => Section::Position(take_position(body)?),
             7 => Section::Samples(Samples::of_runs(body)?),
+            8 => Section::Cut(take_cut(body)?),
+            9 => Section::Forget(take_forget(body)?),
             kind => return Err(Malformed::UnknownSection { kind }),
         }))
     }
@@ -254,6 +279,23 @@ fn take_position(mut fields: Fields<'_>) -> Result<PositionNote, Malformed> {
     Ok(PositionNote { partition, epoch, position })
 }
 
+fn take_cut(mut fields: Fields<'_>) -> Result<CutNote<'_>, Malformed> {
+    let owner = take_owner(&mut fields)?;
+    let (cut, before_ms) = (fields.number("a cut")?, fields.signed()?);
+    end_of::<()>(fields)?;
+    Ok(CutNote { owner, cut, before_ms })
+}
+
+fn take_forget(mut fields: Fields<'_>) -> Result<ForgetNote<'_>, Malformed> {
+    let owner = take_owner(&mut fields)?;
+    let cut = fields.number("a cut")?;
+    let mut survivors = Vec::new();
+    while !fields.is_empty() {
+        survivors.push((fields.number("a count of series")?, fields.number("a count of series")?));
+    }
+    Ok(ForgetNote { owner, cut, survivors })
+}
+
 /// Appends a section: kind, length, then `head` and `body`.
 pub(super) fn put_section(kind: SectionKind, head: &[u8], body: &[&[u8]], out: &mut Vec<u8>) {
     out.push(kind as u8);
@@ -265,6 +307,11 @@ pub(super) fn put_section(kind: SectionKind, head: &[u8], body: &[&[u8]], out: &
 pub(super) fn put_partition(partition: PartitionId, epoch: Epoch, out: &mut Vec<u8>) {
     put_varint(u64::try_from(partition.0).expect("partitions are never negative"), out);
     put_varint(u64::from(epoch.0), out);
+}
+
+pub(super) fn put_owner(owner: &Owner<'_>, out: &mut Vec<u8>) {
+    put_bytes(owner.tenant.as_bytes(), out);
+    put_partition(owner.partition, owner.epoch, out);
 }
 
 pub(super) fn put_progress(progress: &Progress, out: &mut Vec<u8>) {

@@ -7,8 +7,8 @@ use model::{PartitionId, Sample, SeriesRef, TenantId};
 use super::fields::{put_bytes, put_signed, put_varint};
 use super::samples::SampleColumns;
 use super::section::{
-    Epoch, LogIdentity, PositionNote, Progress, Reset, SectionKind, put_identity, put_partition, put_position,
-    put_progress, put_reset, put_section,
+    CutNote, Epoch, LogIdentity, Owner, PositionNote, Progress, Reset, SectionKind, put_identity, put_owner,
+    put_partition, put_position, put_progress, put_reset, put_section,
 };
 
 /// What one turn of a shard changed: definitions, samples and progress of all its partitions.
@@ -63,6 +63,29 @@ impl Turn {
     pub fn sample(&mut self, series_ref: SeriesRef, sample: Sample) {
         debug_assert!(self.owner.is_some(), "begin comes before sample");
         self.columns.samples.push(series_ref, sample);
+    }
+
+    /// The owner's head was cut, behind the samples so far.
+    pub fn cut(&mut self, note: &CutNote<'_>) {
+        self.finish_columns();
+        self.scratch.clear();
+        put_owner(&note.owner, &mut self.scratch);
+        put_varint(note.cut.into(), &mut self.scratch);
+        put_signed(note.before_ms, &mut self.scratch);
+        put_section(SectionKind::Cut, &self.scratch, &[], &mut self.data);
+    }
+
+    /// The owner's head was followed by one without a cut, behind the samples so far: series have other numbers from here on.
+    pub fn forget(&mut self, owner: &Owner<'_>, cut: u32, survivors: &[(u32, u32)]) {
+        self.finish_columns();
+        self.scratch.clear();
+        put_owner(owner, &mut self.scratch);
+        put_varint(cut.into(), &mut self.scratch);
+        for (dropped, kept) in survivors {
+            put_varint((*dropped).into(), &mut self.scratch);
+            put_varint((*kept).into(), &mut self.scratch);
+        }
+        put_section(SectionKind::Forget, &self.scratch, &[], &mut self.data);
     }
 
     /// These offsets are applied by this turn.

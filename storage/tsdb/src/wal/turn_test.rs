@@ -79,6 +79,8 @@ fn print(payload: &[u8]) -> Result<Vec<String>, Malformed> {
             Section::Identity(identity) => lines.push(format!("{} {}", identity.cluster_id, identity.topic_name)),
             Section::Reset(reset) => lines.push(format!("reset to {} in {}", reset.to, reset.generation.0)),
             Section::Position(note) => lines.push(format!("{note:?}")),
+            Section::Cut(note) => lines.push(format!("{note:?}")),
+            Section::Forget(note) => lines.push(format!("{note:?}")),
         }
     }
     Ok(lines)
@@ -139,6 +141,29 @@ fn a_turn_reads_back() {
         "PositionNote { partition: PartitionId(3), epoch: Epoch(1), position: Timestamp { unix_ms: -2 } }".to_owned(),
     ];
     assert_eq!(lines, expected);
+}
+
+#[test]
+fn cuts_and_forgets_stand_between_samples() {
+    let (tenant, partition, epoch) = (TenantId::new("ab").unwrap(), PartitionId(3), Epoch(1));
+    let owner = Owner { tenant: "ab", partition, epoch };
+    let mut turn = Turn::new();
+    let sample = |turn: &mut Turn, series| {
+        turn.begin(&tenant, partition, epoch);
+        turn.sample(SeriesRef(series), Sample { timestamp_ms: 5, value: 1.0 });
+    };
+    sample(&mut turn, 9);
+    turn.cut(&CutNote { owner, cut: 4, before_ms: -7_200_000 });
+    sample(&mut turn, 9);
+    turn.forget(&owner, 3, &[(0, 2), (7, 1)]);
+    sample(&mut turn, 2);
+    let payload = turn.payload().0;
+    let lines = print(payload).unwrap();
+    assert_eq!([&lines[0], &lines[2], &lines[4]], ["ab 3/1 9 1.0@5", "ab 3/1 9 1.0@5", "ab 3/1 2 1.0@5"]);
+    assert_eq!(lines[1], format!("{:?}", CutNote { owner, cut: 4, before_ms: -7_200_000 }));
+    assert_eq!(lines[3], format!("{:?}", ForgetNote { owner, cut: 3, survivors: vec![(0, 2), (7, 1)] }));
+    assert!(hex(payload).contains(&["080a", "0261620301", "04", "fff3ee06"].concat()));
+    assert!(hex(payload).contains(&["090a", "0261620301", "03", "00020701"].concat()));
 }
 
 #[test]
