@@ -5,6 +5,8 @@
 
 pub mod checkpoint;
 pub mod chunk;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 pub mod head;
 pub mod read;
 pub mod recovery;

@@ -111,13 +111,17 @@ impl Head {
             own.clear();
             canonical.clear();
             let label_count: usize = fields.number("a count of labels")?;
-            if label_count > LABELS_MAX || self.series.len() >= SERIES_MAX {
+            if label_count == 0 || label_count > LABELS_MAX || self.series.len() >= SERIES_MAX {
                 return Err(Malformed::OutOfRange { what: "a count of labels or series" }.into());
             }
             for _ in 0..label_count {
                 let place: usize = fields.number("a label pair")?;
                 let (name, value) =
                     *texts.get(place).ok_or(Malformed::OutOfRange { what: "the number of a label pair" })?;
+                let is_behind = labels.last().is_none_or(|(before, _): &(&str, &str)| *before < name);
+                if !is_behind || name.is_empty() || value.is_empty() {
+                    return Err(Malformed::OutOfRange { what: "a label" }.into());
+                }
                 let pair = *pairs[place].get_or_insert_with(|| {
                     let (name, value) = (symbols.intern(name), symbols.intern(value));
                     self.postings.intern(symbols, name, value)

@@ -111,6 +111,21 @@ impl<'a> Part<'a> {
         Ok(Self { header, payload })
     }
 
+    /// Gives bytes the magic and the checksum of a part, for fuzzers.
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub(crate) fn make_right(bytes: &mut [u8], segment: SegmentId) {
+        if bytes.len() < PART_HEADER_BYTES {
+            return;
+        }
+        bytes[..4].copy_from_slice(&MAGIC);
+        let room = (bytes.len() - PART_HEADER_BYTES) as u32;
+        let claimed = u32::from_le_bytes(bytes[12..16].try_into().expect("4 bytes")) % (room + 1);
+        bytes[12..16].copy_from_slice(&claimed.to_le_bytes());
+        let (header, payload) = bytes.split_at_mut(PART_HEADER_BYTES);
+        let crc = checksum(&header[..CRC_AT], &[&payload[..claimed as usize]], segment);
+        header[CRC_AT..].copy_from_slice(&crc.to_le_bytes());
+    }
+
     /// A quick look that spares most blocks the full one.
     pub(crate) fn may_start(bytes: &[u8]) -> bool {
         bytes.starts_with(&MAGIC)
