@@ -108,6 +108,11 @@ impl<D: Disk> Checkpointing<D> {
         !matches!(self.state, State::Idle | State::Pausing(..))
     }
 
+    /// Whether none is under way.
+    pub(super) fn is_idle(&self) -> bool {
+        matches!(self.state, State::Idle)
+    }
+
     /// Those that were finished.
     pub(super) fn published(&self) -> u64 {
         self.published

@@ -8,13 +8,17 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use model::{Labels, Offset, PartitionId, RejectReason, ShardId, TenantId};
 use tokio::sync::{mpsc, oneshot};
+use tsdb::head::CutNumber;
 use tsdb::read::{SelectRequest, SeriesSnapshot};
 use tsdb::store::{IdentityMismatch, PartitionMarks, PartitionReset, ResetDone, StoreCounters};
 use tsdb::wal::LogIdentity;
 
 use super::reply::Question;
 use super::resets::{Asked, ResetDesk};
-use super::{NamesRequest, PartitionState, ReadBudget, ReadError, Reply, ResetRefusal, SeriesStream};
+use super::{
+    CutOrder, CutOutcome, HeadFacts, NamesRequest, PartitionState, ReadBudget, ReadError, Reply, ResetRefusal,
+    SeriesStream,
+};
 
 /// Questions and orders that wait for the executor.
 const INBOX_MAX: usize = 256;
@@ -52,6 +56,8 @@ pub(super) enum Message {
     StartFacts(oneshot::Sender<StartFacts>),
     SetIdentity(LogIdentity, oneshot::Sender<Result<(), IdentityMismatch>>),
     StartAt(Vec<(PartitionId, Offset)>, oneshot::Sender<()>),
+    HeadFacts(oneshot::Sender<Vec<HeadFacts>>),
+    Cut(Vec<CutOrder>, oneshot::Sender<Vec<CutOutcome>>),
     Reset(Vec<PartitionReset>, oneshot::Sender<Vec<ResetDone>>),
     Shutdown(oneshot::Sender<()>),
 }
@@ -210,6 +216,37 @@ impl ShardHandle {
         targets: Vec<(PartitionId, Offset)>,
     ) -> Result<Reply<Result<(), ResetRefusal>>, ResetRefusal> {
         self.facts.resets.ask(|reply| Asked::Check(targets, reply))
+    }
+
+    /// The heads, for whoever decides about cuts.
+    ///
+    /// # Errors
+    /// The question was not taken.
+    pub fn head_facts(&self) -> Result<Reply<Vec<HeadFacts>>, ReadError> {
+        self.ask(Message::HeadFacts)
+    }
+
+    /// Cuts heads or forgets cuts, in this order; answered when all is durable, an outcome for each.
+    ///
+    /// # Errors
+    /// The orders were not taken.
+    pub fn cut(&self, orders: Vec<CutOrder>) -> Result<Reply<Vec<CutOutcome>>, ReadError> {
+        self.ask(|reply| Message::Cut(orders, reply))
+    }
+
+    /// The series of a cut with the chunks that it froze, in the order of their definitions.
+    ///
+    /// # Errors
+    /// The question was not taken.
+    pub fn read_cut(
+        &self,
+        tenant: TenantId,
+        partition: PartitionId,
+        cut: CutNumber,
+    ) -> Result<SeriesStream<SeriesSnapshot>, ReadError> {
+        let (pieces, stream) = SeriesStream::channel();
+        self.send(Message::Read(Question::Cut { tenant, partition, cut, pieces }))?;
+        Ok(stream)
     }
 
     /// Stops the shard: what waits in slots is applied, everything is synced, then the loop ends. Fetching must have ended.

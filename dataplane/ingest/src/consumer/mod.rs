@@ -19,6 +19,11 @@ pub use resets::ResetRefusal;
 mod reply;
 pub use reply::{NamesRequest, ReadBudget, ReadError, Reply, SeriesStream};
 
+mod cuts;
+#[cfg(test)]
+mod cuts_test;
+pub use cuts::{CutOrder, CutOutcome, HeadFacts};
+
 mod handle;
 pub use handle::{ShardHandle, ShardInbox, ShardReport, StartFacts, TenantReport, shard_channel};
 

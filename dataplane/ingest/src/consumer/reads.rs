@@ -12,7 +12,7 @@ use futures_lite::future::yield_now;
 use model::Labels;
 use tokio::sync::oneshot;
 use tsdb::read::{SelectRequest, SeriesSnapshot};
-use tsdb::store::ShardStore;
+use tsdb::store::{CutWalk, ShardStore};
 
 use super::reply::{PieceSender, Question};
 use super::{NamesRequest, ReadBudget};
@@ -30,6 +30,10 @@ pub(super) async fn answer<D: Disk>(store: SharedStore<D>, question: Question, s
     match question {
         Question::Select { request, budget, pieces } => select(&store, &request, &budget, &pieces, &steps).await,
         Question::Series { request, pieces } => series(&store, &request, &pieces, &steps).await,
+        Question::Cut { tenant, partition, cut, pieces } => {
+            let walk = store.borrow().read_cut(&tenant, partition, cut);
+            frozen(&store, walk, &pieces, &steps).await;
+        }
         Question::Names { request, reply } => names(&store, &request, reply, &steps).await,
     }
 }
@@ -60,6 +64,26 @@ async fn select<D: Disk>(
             place.send(Err(error));
             return;
         }
+        if !found.is_empty() {
+            place.send(Ok(found));
+        }
+        yield_now().await;
+    }
+    let _ = pieces.send(Ok(Vec::new())).await;
+}
+
+/// What a cut froze; nothing where there is no such head.
+async fn frozen<D: Disk>(
+    store: &SharedStore<D>,
+    mut walk: Option<CutWalk>,
+    pieces: &PieceSender<SeriesSnapshot>,
+    steps: &Cell<u64>,
+) {
+    while let Some(walk) = walk.as_mut().filter(|walk| !walk.is_done()) {
+        let Ok(place) = pieces.reserve().await else { return };
+        let mut found = Vec::new();
+        store.borrow().cut_step(walk, SELECT_SERIES_MAX as u32, &mut found);
+        steps.set(steps.get() + 1);
         if !found.is_empty() {
             place.send(Ok(found));
         }

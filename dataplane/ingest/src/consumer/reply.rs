@@ -6,8 +6,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use model::{Labels, Matcher, TenantId, TimeRange};
+use model::{Labels, Matcher, PartitionId, TenantId, TimeRange};
 use tokio::sync::{mpsc, oneshot};
+use tsdb::head::CutNumber;
 use tsdb::read::{NamesQuestion, SelectRequest, SeriesSnapshot};
 
 /// Why a question has no answer.
@@ -145,5 +146,6 @@ impl<T> SeriesStream<T> {
 pub(super) enum Question {
     Select { request: SelectRequest, budget: Arc<ReadBudget>, pieces: PieceSender<SeriesSnapshot> },
     Series { request: SelectRequest, pieces: PieceSender<Labels> },
+    Cut { tenant: TenantId, partition: PartitionId, cut: CutNumber, pieces: PieceSender<SeriesSnapshot> },
     Names { request: NamesRequest, reply: oneshot::Sender<Vec<Arc<str>>> },
 }

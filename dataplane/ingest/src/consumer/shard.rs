@@ -19,9 +19,10 @@ use model::PartitionId;
 use tokio::sync::oneshot;
 use tsdb::recovery::Survey;
 use tsdb::store::{Committed, ResetDone, ShardStore, StoreError, StoreOptions};
-use tsdb::wal::WalError;
+use tsdb::wal::{Lsn, WalError};
 
 use super::checkpointing::Checkpointing;
+use super::cuts::{Cuts, facts};
 use super::decode::{Applying, Decoder, PartitionRun};
 use super::handle::Message;
 use super::quarantine::Quarantine;
@@ -80,6 +81,7 @@ struct Core<D: Disk> {
     /// Set while the log refuses.
     retry: Option<Pin<Box<dyn Future<Output = ()>>>>,
     checkpoint: Checkpointing<D>,
+    cuts: Cuts,
     is_held: bool,
     reads: Vec<Pin<Box<dyn Future<Output = ()>>>>,
     read_steps: Rc<Cell<u64>>,
@@ -122,6 +124,7 @@ impl<D: Disk, S: BatchSource> ShardLoop<D, S> {
             commit: None,
             retry: None,
             checkpoint: Checkpointing::new(),
+            cuts: Cuts::default(),
             is_held: false,
             reads: Vec::new(),
             read_steps: Rc::default(),
@@ -198,9 +201,10 @@ impl<D: Disk> Core<D> {
 
     /// Starts what is to be written and is not under way: a commit, a checkpoint. True while there is anything of it.
     async fn write(&mut self) -> Result<bool, ShardError> {
+        self.advance_cuts();
         let is_committing = self.start_commit().await?;
         self.advance_checkpoint();
-        Ok(is_committing || self.checkpoint.is_moving())
+        Ok(is_committing || self.checkpoint.is_moving() || self.cuts.is_waiting())
     }
 
     /// Takes the next piece of a checkpoint, or begins one: when enough was logged, and before the end, so that the next start
@@ -209,7 +213,16 @@ impl<D: Disk> Core<D> {
         let mut store = self.store.borrow_mut();
         let is_last = self.is_stopping() && self.commit.is_none() && store.has_news_for_checkpoint();
         let is_wanted = store.is_checkpoint_due() || is_last;
-        self.checkpoint.advance(&mut store, is_wanted && !self.is_held);
+        self.checkpoint.advance(&mut store, is_wanted && !self.is_held && !self.cuts.is_waiting());
+    }
+
+    /// Cuts and forgets between two checkpoints.
+    fn advance_cuts(&mut self) {
+        if self.checkpoint.is_idle() && !self.is_held {
+            self.cuts.advance(&mut self.store.borrow_mut());
+            // Refusals wait for nothing.
+            self.cuts.tell(Lsn(self.inbox.facts.durable_lsn.load(Ordering::Relaxed)));
+        }
     }
 
     async fn start_commit(&mut self) -> Result<bool, ShardError> {
@@ -340,6 +353,7 @@ impl<D: Disk> Core<D> {
                 }
                 self.publish_all();
                 self.tell_resets();
+                self.cuts.tell(lsn);
                 Ok(())
             }
             Err(error) if error.is_refusal() => {
@@ -386,6 +400,10 @@ impl<D: Disk> Core<D> {
                 self.resetting.push((done, reply));
                 self.publish_all();
             }
+            Message::HeadFacts(reply) => {
+                let _ = reply.send(facts(&self.store.borrow()));
+            }
+            Message::Cut(orders, reply) => self.cuts.add(orders, reply),
             Message::Shutdown(reply) => self.stopping.push(reply),
         }
     }

@@ -43,7 +43,11 @@ pub(super) struct MadeRecord {
 impl MadeRecord {
     /// Version 1 of some series, each with one sample at the record's time.
     pub(super) fn of(offset: i64, tenant: &str, series: &[(&str, f64)]) -> Self {
-        let timestamp_ms = offset * 1000;
+        Self::at(offset, offset * 1000, tenant, series)
+    }
+
+    /// The same at a time.
+    pub(super) fn at(offset: i64, timestamp_ms: i64, tenant: &str, series: &[(&str, f64)]) -> Self {
         let samples: Vec<_> =
             series.iter().map(|(name, value)| (*name, Sample { timestamp_ms, value: *value })).collect();
         Self {

@@ -4,7 +4,8 @@
 //! - 1 begin, first: LSN, check of the fingerprint key (8 bytes), then sections as in a frame of the log: the log's identity,
 //!   and for each partition a progress from and to its mark, its configured position, and where it reads again a reset from
 //!   the offset up to which it does
-//! - 2 head: tenant, partition, count of series, how often they were numbered anew, last cut
+//! - 2 head: tenant, partition, count of series, how often they were numbered anew, last cut, and those that are
+//!   not forgotten: count, then number, ULID, time and offset of each
 //! - 3 slice of the head before it: first series, stamp (LSN), contents of up to [`super::SLICE_SERIES`] series
 //! - 5 late samples of the slice before it
 //! - 4 end, last: newest stamp, then the `.series` and the `.chunks` files, each a count and (number, end)

@@ -12,7 +12,7 @@ use model::{FingerprintKey, PartitionId, SeriesRef, ShardId, TenantId};
 use super::framed::{FileExtent, FileKind, FramedReader, damaged, file_name};
 use super::manifest::{HEAD, LATE, SLICE, key_check};
 use super::{ChunkAt, ChunkBytes, Manifest, SLICE_SERIES};
-use crate::head::{CutNumber, Head, ImageError, Symbols};
+use crate::head::{Head, ImageError, Symbols};
 use crate::recovery::RecoveryError;
 use crate::wal::{Epoch, Fields, Lsn, Malformed};
 
@@ -188,17 +188,15 @@ impl Contents<'_> {
         let mut fields = Fields::new(payload);
         let (tenant, partition) = take_owner(&mut fields)?;
         let count: u32 = fields.number("a count of series")?;
-        let (mut numbering, mut last_cut) = (0, CutNumber(0));
-        if !fields.is_empty() {
-            (numbering, last_cut) = (fields.number("a numbering")?, CutNumber(fields.number("a cut")?));
-        }
+        let numbering = if fields.is_empty() { 0 } else { fields.number("a numbering")? };
+        let (last_cut, open_cuts) = Head::take_cuts(&mut fields)?;
         self.at = None;
         if self.source.partitions.contains(&partition) {
             if heads.head(&tenant, partition).1.numbering() < numbering && count == 0 {
                 heads.renumbered(&tenant, partition, numbering);
             }
             let head = heads.head(&tenant, partition).1;
-            head.set_last_cut(last_cut);
+            head.set_cuts(last_cut, open_cuts);
             if head.numbering() != numbering {
                 return Err(Malformed::OutOfRange { what: "the numbering of a head's series" }.into());
             }

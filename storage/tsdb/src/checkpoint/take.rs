@@ -142,7 +142,7 @@ impl<D: Disk> Checkpoint<D> {
                 owner(out);
                 put_varint(task.end.into(), out);
                 put_varint(head.numbering().into(), out);
-                put_varint(head.last_cut().0.into(), out);
+                head.put_cuts(out);
             });
         }
         if task.end == 0 {

@@ -103,6 +103,7 @@ impl Head {
         }
         series.open.append(bytes, sample);
         self.widen(TimeRange { min_ms: sample.timestamp_ms, max_ms: sample.timestamp_ms });
+        self.uncut_min_ms = self.uncut_min_ms.min(sample.timestamp_ms);
         Ok(Appended::InOrder)
     }
 

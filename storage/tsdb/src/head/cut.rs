@@ -6,7 +6,7 @@
 //! series that have nothing else. Series are numbered anew there, in their order. Nothing here depends on anything but what
 //! was appended and cut before, so that a replay of the log comes to the same.
 
-use model::{Fingerprint, SeriesRef, TimeRange};
+use model::{Fingerprint, Offset, SeriesRef, TimeRange};
 
 use super::late::LateCopy;
 use super::postings::PairId;
@@ -26,6 +26,18 @@ impl CutNumber {
     pub fn next(self) -> Self {
         Self(self.0 + 1)
     }
+}
+
+/// A cut that is not forgotten yet.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct OpenCut {
+    pub number: CutNumber,
+    /// The block that it goes into.
+    pub block: u128,
+    /// What was earlier than this and in no cut is in it.
+    pub before_ms: i64,
+    /// The partition's records before this were applied.
+    pub next: Offset,
 }
 
 /// What a cut has frozen.
@@ -56,20 +68,27 @@ impl Head {
         self.numbering = numbering;
     }
 
-    pub(crate) fn set_last_cut(&mut self, cut: CutNumber) {
-        self.last_cut = cut;
+    /// For a head that goes on where another was.
+    pub(crate) fn set_cuts(&mut self, last: CutNumber, open: Vec<OpenCut>) {
+        (self.last_cut, self.open_cuts) = (last, open);
     }
 
-    /// Whether the head has samples before a time that are in no cut.
+    /// Cuts that are not forgotten, oldest first.
     #[must_use]
-    pub fn has_uncut_before(&self, before_ms: i64) -> bool {
-        self.uncut_min_ms().is_some_and(|min_ms| min_ms < before_ms)
+    pub fn open_cuts(&self) -> &[OpenCut] {
+        &self.open_cuts
     }
 
-    /// The earliest time of a sample that is in no cut. Looks at all chunks.
+    /// The earliest time of a sample that is in no cut.
     #[must_use]
     pub fn uncut_min_ms(&self) -> Option<i64> {
-        (0..self.series.len()).filter_map(|series| self.uncut_min_of(series)).min()
+        (self.uncut_min_ms < i64::MAX).then_some(self.uncut_min_ms)
+    }
+
+    /// Looks at all chunks.
+    pub(crate) fn find_uncut_min(&mut self) {
+        let min_ms = (0..self.series.len()).filter_map(|series| self.uncut_min_of(series)).min();
+        self.uncut_min_ms = min_ms.unwrap_or(i64::MAX);
     }
 
     fn uncut_min_of(&self, series: u32) -> Option<i64> {
@@ -79,13 +98,15 @@ impl Head {
         sealed.chain(late).chain(self.open_range_of(series).map(|range| range.min_ms)).min()
     }
 
-    /// Freezes what is earlier than `before_ms`, a multiple of the chunks' range, and in no cut yet.
+    /// Freezes what is earlier than the cut's time, a multiple of the chunks' range, and in no cut yet.
     ///
     /// # Panics
-    /// `cut` is not the next one.
-    pub fn cut(&mut self, cut: CutNumber, before_ms: i64) -> CutSize {
+    /// It is not the next one.
+    pub fn cut(&mut self, open: OpenCut) -> CutSize {
+        let OpenCut { number: cut, before_ms, .. } = open;
         assert_eq!(cut, self.last_cut.next(), "cuts are numbered one after the other");
         self.last_cut = cut;
+        self.open_cuts.push(open);
         let mut size = CutSize::default();
         for series in 0..self.series.len() {
             if self.open_range_of(series).is_some_and(|range| range.max_ms < before_ms) {
@@ -98,6 +119,7 @@ impl Head {
             }
             size.series += u64::from(size.chunks > chunks_before);
         }
+        self.find_uncut_min();
         size
     }
 
@@ -139,6 +161,8 @@ impl Head {
         assert!(cut <= self.last_cut, "only what was cut is forgotten");
         let mut head = Self::new(self.options);
         (head.numbering, head.last_cut) = (self.numbering + 1, self.last_cut);
+        head.open_cuts = self.open_cuts.iter().copied().filter(|open| open.number > cut).collect();
+        head.uncut_min_ms = self.uncut_min_ms;
         let mut fingerprints = vec![Fingerprint(0); self.series.len() as usize];
         self.fingerprints.for_each(|fingerprint, series| fingerprints[series.0 as usize] = fingerprint);
         let mut renumbering = Renumbering { pairs: vec![None; self.postings.len()], ..Renumbering::default() };

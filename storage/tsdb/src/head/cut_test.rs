@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use model::{MatchOp, Matcher, SeriesRef};
+use model::{MatchOp, Matcher, Offset, SeriesRef};
 use proptest::prelude::*;
 
 use super::fixture::{Decoded, EVER, Tenant, canonical, decode, decoded, sample};
-use super::{Appended, CHUNK_RANGE_MS, CutNumber, Horizon};
+use super::{Appended, CHUNK_RANGE_MS, CutNumber, Head, Horizon, OpenCut};
 
 const SERIES: usize = 5;
 
@@ -34,6 +34,10 @@ fn any_step() -> impl Strategy<Value = Step> {
 
 fn labels(series: usize) -> [(&'static str, &'static str); 2] {
     [("__name__", "m"), ("s", ["a", "b", "c", "d", "e"][series])]
+}
+
+fn open_cut(number: CutNumber, before_ms: i64) -> OpenCut {
+    OpenCut { number, block: u128::from(number.0), before_ms, next: Offset(0) }
 }
 
 struct World {
@@ -75,9 +79,10 @@ impl World {
         let before_ms = (self.newest_ms.div_euclid(CHUNK_RANGE_MS) - ranges) * CHUNK_RANGE_MS;
         let uncut = |(at, (_, cut)): (&i64, &(u64, u32))| (*at < before_ms && *cut == 0).then_some(());
         let has_uncut = self.held.iter().flatten().any(|entry| uncut(entry).is_some());
-        assert_eq!(self.tenant.head.has_uncut_before(before_ms), has_uncut);
+        let has_before = |head: &Head| head.uncut_min_ms().is_some_and(|min_ms| min_ms < before_ms);
+        assert_eq!(has_before(&self.tenant.head), has_uncut);
         let cut = self.tenant.head.last_cut().next();
-        let size = self.tenant.head.cut(cut, before_ms);
+        let size = self.tenant.head.cut(open_cut(cut, before_ms));
         let expected: Vec<Decoded> = self.held.iter_mut().map(|held| take_cut(held, before_ms, cut.0)).collect();
         for (series, expected) in expected.iter().enumerate() {
             let Some(own) = self.series(series) else { continue };
@@ -87,7 +92,7 @@ impl World {
             assert_eq!(found, *expected, "what a cut hands over");
         }
         assert_eq!(size.series, expected.iter().filter(|samples| !samples.is_empty()).count() as u64);
-        assert!(!self.tenant.head.has_uncut_before(before_ms));
+        assert!(!has_before(&self.tenant.head));
     }
 
     fn forget(&mut self, but: u32) {
@@ -99,6 +104,10 @@ impl World {
         assert_eq!(survivors.iter().map(|(dropped, kept)| dropped + kept).sum::<u32>(), before);
         assert_eq!(survivors.iter().map(|(_, kept)| kept).sum::<u32>(), head.series_count());
         std::mem::replace(&mut self.tenant.head, head).dissolve(&mut self.tenant.symbols);
+        let uncut = self.held.iter().flatten().filter(|(_, (_, cut))| *cut == 0).map(|(at, _)| *at).min();
+        assert_eq!(self.tenant.head.uncut_min_ms(), uncut);
+        let open = self.tenant.head.open_cuts().iter().map(|open| open.number.0);
+        assert!(open.eq(cut.0 + 1..=last), "cuts that are not forgotten");
         for held in &mut self.held {
             held.retain(|_, (_, in_cut)| *in_cut == 0 || *in_cut > cut.0);
         }
@@ -169,7 +178,7 @@ fn churn_leaves_memory_flat() {
         }
         if hour % 2 == 1 {
             let cut = tenant.head.last_cut().next();
-            tenant.head.cut(cut, (hour - 1) * 3_600_000);
+            tenant.head.cut(open_cut(cut, (hour - 1) * 3_600_000));
             let (head, _) = tenant.head.without(&mut tenant.symbols, cut);
             std::mem::replace(&mut tenant.head, head).dissolve(&mut tenant.symbols);
             bytes.push(tenant.head.counters().bytes.total() + tenant.symbols.bytes());

@@ -14,12 +14,12 @@
 use std::collections::BTreeSet;
 use std::num::NonZeroU32;
 
-use model::{Fingerprint, FingerprintKey, SeriesRef, TimeRange, encode_labels};
+use model::{Fingerprint, FingerprintKey, Offset, SeriesRef, TimeRange, encode_labels};
 
 use super::append::{finished, open_range, range_end_ms};
 use super::postings::PairId;
 use super::series::NONE;
-use super::{CutNumber, Head, LABELS_MAX, SERIES_MAX, SealedChunk, Slot, Symbols};
+use super::{CutNumber, Head, LABELS_MAX, OpenCut, SERIES_MAX, SealedChunk, Slot, Symbols};
 use crate::checkpoint::{ChunkAt, ChunkBytes};
 use crate::chunk::{ChunkError, SAMPLE_BYTES_MAX, XorAppender, XorReader, encode_xor};
 use crate::read::ChunkEncoding;
@@ -182,6 +182,37 @@ impl Head {
             let chunk = self.sealed.get_mut(index);
             chunk.logged = Some(log(&chunk.bytes));
         }
+    }
+
+    /// Appends the last cut's number, and the cuts that are not forgotten.
+    pub(crate) fn put_cuts(&self, out: &mut Vec<u8>) {
+        put_varint(self.last_cut().0.into(), out);
+        put_varint(self.open_cuts().len() as u64, out);
+        for OpenCut { number, block, before_ms, next } in self.open_cuts() {
+            put_varint(number.0.into(), out);
+            out.extend_from_slice(&block.to_be_bytes());
+            put_signed(*before_ms, out);
+            put_signed(next.0, out);
+        }
+    }
+
+    /// Reads what [`Head::put_cuts`] wrote.
+    ///
+    /// # Errors
+    /// The fields end early.
+    pub(crate) fn take_cuts(fields: &mut Fields<'_>) -> Result<(CutNumber, Vec<OpenCut>), ImageError> {
+        if fields.is_empty() {
+            return Ok((CutNumber::NONE, Vec::new()));
+        }
+        let last = CutNumber(fields.number("a cut")?);
+        let count: u32 = if fields.is_empty() { 0 } else { fields.number("a count of cuts")? };
+        let mut open = Vec::new();
+        for _ in 0..count {
+            let number = CutNumber(fields.number("a cut")?);
+            let block = u128::from_be_bytes(fields.array()?);
+            open.push(OpenCut { number, block, before_ms: fields.signed()?, next: Offset(fields.signed()?) });
+        }
+        Ok((last, open))
     }
 
     /// Appends what a series holds in order. Its sealed chunks must be in the chunk log: [`Head::log_chunks`].

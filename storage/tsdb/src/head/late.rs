@@ -88,6 +88,7 @@ impl Head {
         buffer.samples.insert(place, sample);
         self.late.buffer_bytes = self.late.buffer_bytes - bytes_before + buffer.bytes();
         self.widen(TimeRange { min_ms: sample.timestamp_ms, max_ms: sample.timestamp_ms });
+        self.uncut_min_ms = self.uncut_min_ms.min(sample.timestamp_ms);
         if self.late.series[&series].buffers[index].samples.len() == SAMPLES_MAX {
             self.seal_late(series, index);
         }

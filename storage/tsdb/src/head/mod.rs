@@ -28,7 +28,7 @@ use model::{Fingerprint, RejectReason, SeriesRef, TimeRange};
 
 pub use append::{Appended, Horizon, Reading};
 pub use counters::{HeadBytes, HeadCounters};
-pub use cut::{CutNumber, CutSize};
+pub use cut::{CutNumber, CutSize, OpenCut};
 pub(crate) use image::{ChunkFiles, ImageError, LabelDictionary};
 pub use symbols::{Symbol, Symbols};
 
@@ -102,6 +102,9 @@ pub struct Head {
     sealed_bytes: u64,
     latest: LatestLabels,
     last_cut: CutNumber,
+    open_cuts: Vec<OpenCut>,
+    /// `i64::MAX` where all samples are in cuts.
+    uncut_min_ms: i64,
     numbering: u32,
     /// Readers hold a clone.
     hold: Arc<()>,
@@ -135,6 +138,8 @@ impl Head {
             sealed_bytes: 0,
             latest: LatestLabels::default(),
             last_cut: CutNumber::NONE,
+            open_cuts: Vec::new(),
+            uncut_min_ms: i64::MAX,
             numbering: 0,
             hold: Arc::default(),
         }

@@ -9,9 +9,9 @@ use model::{PartitionId, SeriesRef, TenantId};
 
 use super::ShardStore;
 use super::read::HeadAt;
-use crate::head::{CutNumber, CutSize, Head};
+use crate::head::{CutNumber, CutSize, Head, OpenCut};
 use crate::read::SeriesSnapshot;
-use crate::wal::{CutNote, Owner};
+use crate::wal::{CutNote, Lsn, Owner};
 
 /// Why nothing was cut or forgotten.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
@@ -41,8 +41,8 @@ impl CutWalk {
 }
 
 impl<D: Disk> ShardStore<D> {
-    /// Freezes what a head has before a time and in no cut yet, as part of the current turn. Once that is durable, the cut is
-    /// the same after any restart.
+    /// Freezes what a head has before a time and in no cut yet, for a block, as part of the current turn. Once that is durable,
+    /// the cut is the same after any restart.
     ///
     /// # Errors
     /// Nothing was changed: see [`CutRefusal`].
@@ -51,19 +51,21 @@ impl<D: Disk> ShardStore<D> {
         tenant: &TenantId,
         partition: PartitionId,
         before_ms: i64,
-    ) -> Result<(CutNumber, CutSize), CutRefusal> {
+        block: u128,
+    ) -> Result<(OpenCut, CutSize), CutRefusal> {
         let is_free = self.files.is_some();
-        let epoch = self.marks(partition).epoch();
+        let marks = self.marks(partition);
+        let (epoch, next) = (marks.epoch(), marks.applied().ok_or(CutRefusal::NoHead)?);
         let head = self.tenants.get_mut(tenant).and_then(|tenant| tenant.heads.get_mut(&partition));
         let head = head.ok_or(CutRefusal::NoHead)?;
         if !is_free {
             return Err(CutRefusal::Checkpoint);
         }
-        let cut = head.last_cut().next();
-        let size = head.cut(cut, before_ms);
+        let cut = OpenCut { number: head.last_cut().next(), block, before_ms, next };
+        let size = head.cut(cut);
         self.filling.turn.begin(tenant, partition, epoch);
         let owner = Owner { tenant: tenant.as_str(), partition, epoch };
-        self.filling.turn.cut(&CutNote { owner, cut: cut.0, before_ms });
+        self.filling.turn.cut(&CutNote { owner, cut: cut.number.0, block, before_ms, next });
         self.memory_bytes = self.bytes().stored();
         Ok((cut, size))
     }
@@ -90,6 +92,14 @@ impl<D: Disk> ShardStore<D> {
         self.filling.turn.forget(&owner, cut.0, &survivors);
         self.memory_bytes = self.bytes().stored();
         Ok(())
+    }
+
+    /// The frame that the turn of now will be.
+    #[must_use]
+    pub fn filling_lsn(&self) -> Lsn {
+        let is_on_its_way = self.wal.is_none() || self.held.is_some();
+        let next = self.synced.next();
+        if is_on_its_way { next.next() } else { next }
     }
 
     /// Opens what a cut has frozen of a head; none where there is no such head.

@@ -39,6 +39,10 @@ impl OfHead {
     }
 }
 
+fn block_of(partition: PartitionId, next: i64) -> u128 {
+    (partition.0 as u128) << 64 | next as u128
+}
+
 /// All cuts and forgets of a story.
 #[derive(Default, Debug)]
 pub(super) struct Cuts {
@@ -58,10 +62,11 @@ impl Cuts {
     ) {
         let next = store.marks(partition).applied().map_or(0, |next| next.0);
         let before_ms = ((next * STEP_MS).div_euclid(CHUNK_RANGE_MS) - ranges) * CHUNK_RANGE_MS;
-        let (cut, size) = match store.cut(tenant, partition, before_ms) {
+        let (cut, size) = match store.cut(tenant, partition, before_ms, block_of(partition, next)) {
             Err(CutRefusal::Checkpoint | CutRefusal::NoHead) => return,
             cut => cut.unwrap(),
         };
+        let cut = cut.number;
         let model = self.heads.entry((tenant.clone(), partition)).or_default();
         model.cuts.push(Cut { next, before_ms });
         assert_eq!(cut.0 as usize, model.cuts.len());
@@ -115,6 +120,12 @@ impl Cuts {
             let (cuts, forgets) = head.map_or((0, 0), |head| (head.last_cut().0 as usize, head.numbering() as usize));
             assert!((model.durable_cuts..=model.cuts.len()).contains(&cuts), "{cuts} cuts of {model:?}");
             assert!((model.durable_forgets..=model.forgets.len()).contains(&forgets), "{forgets} of {model:?}");
+            if let Some(head) = head {
+                let open = head.open_cuts().iter().map(|open| (open.next.0, open.before_ms, open.block));
+                let kept = model.forgets[..forgets].iter().max().copied().unwrap_or(0) as usize;
+                let expected = model.cuts[kept..cuts].iter();
+                assert!(open.eq(expected.map(|cut| (cut.next, cut.before_ms, block_of(partition, cut.next)))));
+            }
             model.cuts.truncate(cuts);
             model.forgets.truncate(forgets);
             (model.durable_cuts, model.durable_forgets) = (cuts, forgets);

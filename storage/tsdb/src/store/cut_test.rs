@@ -74,12 +74,12 @@ fn a_checkpoint_keeps_cuts_waiting() {
         let tenant = tenant_of(0);
         store.commit().await.unwrap();
         let checkpoint = store.start_checkpoint().unwrap();
-        assert_eq!(store.cut(&tenant, P0, 0), Err(CutRefusal::Checkpoint));
+        assert_eq!(store.cut(&tenant, P0, 0, 7), Err(CutRefusal::Checkpoint));
         assert_eq!(store.forget(&tenant, P0, CutNumber(1)), Err(CutRefusal::Checkpoint));
         drop(checkpoint);
         let mut store = open(&disk).await;
         assert_eq!(store.forget(&tenant, P0, CutNumber(1)), Err(CutRefusal::NoCut));
-        assert_eq!(store.cut(&model::TenantId::new("nobody").unwrap(), P0, 0), Err(CutRefusal::NoHead));
+        assert_eq!(store.cut(&model::TenantId::new("nobody").unwrap(), P0, 0, 7), Err(CutRefusal::NoHead));
     });
 }
 

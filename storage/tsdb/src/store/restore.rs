@@ -8,7 +8,7 @@ use model::{FingerprintKey, PartitionId, RejectReason, Sample, SeriesRef, Tenant
 use super::marks::{PartitionMarks, ProgressBreak};
 use super::{ReplayCounters, StoreOptions, Tenant};
 use crate::checkpoint::{CheckpointSource, ChunkMaps, HeadSource, Manifest, Pin, Stamps, covers, restore_checkpoint};
-use crate::head::{Appended, CutNumber, DefineError, Head, Horizon, Reading, Symbols};
+use crate::head::{Appended, CutNumber, DefineError, Head, Horizon, OpenCut, Reading, Symbols};
 use crate::recovery::{FramePlace, RecoveryError, Replay, Survey};
 use crate::wal::{CutNote, Definitions, Epoch, ForgetNote, Malformed, Owner, Samples, Section};
 
@@ -119,6 +119,8 @@ impl<'a> Restore<'a> {
         let mark = &manifest.marks[&partition];
         self.epochs.insert(partition, mark.progress.epoch);
         self.partitions.get_mut(&partition).expect("only wanted partitions are taken").restore_mark(mark);
+        let heads = self.tenants.values_mut().filter_map(|tenant| tenant.heads.get_mut(&partition));
+        heads.for_each(Head::find_uncut_min);
         if is_own {
             self.note_defined(partition);
         }
@@ -147,7 +149,7 @@ impl<'a> Restore<'a> {
         if last.0.checked_add(1) != Some(found.0) {
             return Err(RestoreError::Cut { last: last.0, found: found.0 });
         }
-        head.cut(found, note.before_ms);
+        head.cut(OpenCut { number: found, block: note.block, before_ms: note.before_ms, next: note.next });
         Ok(())
     }
 

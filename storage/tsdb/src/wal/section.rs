@@ -79,7 +79,11 @@ pub struct PositionNote {
 pub struct CutNote<'a> {
     pub owner: Owner<'a>,
     pub cut: u32,
+    /// The block that it goes into.
+    pub block: u128,
     pub before_ms: i64,
+    /// The partition's records before this were applied.
+    pub next: Offset,
 }
 
 /// A head was followed by one without what a cut and those before it had frozen.
@@ -281,9 +285,11 @@ fn take_position(mut fields: Fields<'_>) -> Result<PositionNote, Malformed> {
 
 fn take_cut(mut fields: Fields<'_>) -> Result<CutNote<'_>, Malformed> {
     let owner = take_owner(&mut fields)?;
-    let (cut, before_ms) = (fields.number("a cut")?, fields.signed()?);
+    let cut = fields.number("a cut")?;
+    let block = u128::from_be_bytes(fields.array()?);
+    let (before_ms, next) = (fields.signed()?, Offset(fields.signed()?));
     end_of::<()>(fields)?;
-    Ok(CutNote { owner, cut, before_ms })
+    Ok(CutNote { owner, cut, block, before_ms, next })
 }
 
 fn take_forget(mut fields: Fields<'_>) -> Result<ForgetNote<'_>, Malformed> {

@@ -71,7 +71,9 @@ impl Turn {
         self.scratch.clear();
         put_owner(&note.owner, &mut self.scratch);
         put_varint(note.cut.into(), &mut self.scratch);
+        self.scratch.extend_from_slice(&note.block.to_be_bytes());
         put_signed(note.before_ms, &mut self.scratch);
+        put_signed(note.next.0, &mut self.scratch);
         put_section(SectionKind::Cut, &self.scratch, &[], &mut self.data);
     }
 

@@ -153,16 +153,20 @@ fn cuts_and_forgets_stand_between_samples() {
         turn.sample(SeriesRef(series), Sample { timestamp_ms: 5, value: 1.0 });
     };
     sample(&mut turn, 9);
-    turn.cut(&CutNote { owner, cut: 4, before_ms: -7_200_000 });
+    let cut = CutNote { owner, cut: 4, block: 0x0102, before_ms: -7_200_000, next: Offset(9) };
+    turn.cut(&cut);
     sample(&mut turn, 9);
     turn.forget(&owner, 3, &[(0, 2), (7, 1)]);
     sample(&mut turn, 2);
     let payload = turn.payload().0;
     let lines = print(payload).unwrap();
     assert_eq!([&lines[0], &lines[2], &lines[4]], ["ab 3/1 9 1.0@5", "ab 3/1 9 1.0@5", "ab 3/1 2 1.0@5"]);
-    assert_eq!(lines[1], format!("{:?}", CutNote { owner, cut: 4, before_ms: -7_200_000 }));
+    assert_eq!(lines[1], format!("{cut:?}"));
     assert_eq!(lines[3], format!("{:?}", ForgetNote { owner, cut: 3, survivors: vec![(0, 2), (7, 1)] }));
-    assert!(hex(payload).contains(&["080a", "0261620301", "04", "fff3ee06"].concat()));
+    assert!(
+        hex(payload)
+            .contains(&["081b", "0261620301", "04", "00000000000000000000000000000102", "fff3ee06", "12"].concat())
+    );
     assert!(hex(payload).contains(&["090a", "0261620301", "03", "00020701"].concat()));
 }
 
