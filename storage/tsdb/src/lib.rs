@@ -3,6 +3,7 @@
 //! Knows nothing of Kafka beyond "a partition has offsets", nothing of HTTP, nothing of tenants' limits. Runs on any
 //! [`disk::Disk`]; reads no clock.
 
+pub mod block;
 pub mod checkpoint;
 pub mod chunk;
 #[cfg(any(test, feature = "fuzzing"))]
