@@ -9,6 +9,7 @@ mod offsets;
 mod records;
 mod status;
 mod topics;
+mod wal;
 
 use clap::Subcommand;
 
@@ -23,6 +24,7 @@ pub enum Command {
     Groups(groups::Arguments),
     Topics(topics::Arguments),
     Records(records::Arguments),
+    Wal(wal::Arguments),
     Check(check::Arguments),
     Completions(completions::Arguments),
     Man(man::Arguments),
@@ -33,6 +35,7 @@ pub const GROUPS: &[(&str, &[&str])] = &[
     ("See how it is", &["status", "lag"]),
     ("See and move progress", &["offsets", "groups"]),
     ("Look into Kafka", &["topics", "records"]),
+    ("Look into a data folder", &["wal"]),
     ("Prepare a machine", &["check", "completions", "man"]),
 ];
 
@@ -47,6 +50,7 @@ impl Command {
             Self::Groups(arguments) => arguments.run(context).await,
             Self::Topics(arguments) => arguments.run(context).await,
             Self::Records(arguments) => arguments.run(context).await,
+            Self::Wal(arguments) => arguments.run(context).await,
             Self::Check(arguments) => arguments.run(context),
             Self::Completions(arguments) => arguments.run(context),
             Self::Man(arguments) => arguments.run(context),

@@ -8,3 +8,4 @@ mod refusals;
 mod seeing;
 mod shell;
 mod tool;
+mod wal;

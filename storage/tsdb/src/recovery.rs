@@ -11,6 +11,9 @@ mod decision;
 #[cfg(test)]
 mod decision_test;
 mod folder;
+mod inspect;
+#[cfg(test)]
+mod inspect_test;
 #[cfg(test)]
 pub(crate) mod log_fixture;
 mod reader;
@@ -27,6 +30,7 @@ use crate::wal::{Epoch, LogIdentity, Lsn};
 
 pub use decision::{Evidence, Finding};
 pub use folder::{FolderSurvey, TornTail, survey_folder};
+pub use inspect::{CheckpointState, FolderInspection, Inspection, SegmentRole, SegmentState, inspect};
 pub use replay::{FramePlace, Replay, replay};
 
 /// What to do about a log that cannot be read; said with every refusal.

@@ -17,7 +17,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("dataplane/promql", &["model"]),
     ("dataplane/query", &["model", "tsdb", "promql"]),
     ("dataplane/server", &["model", "disk", "tsdb", "runtime", "kafka", "broker", "wire", "ingest", "promql", "query"]),
-    ("ctl", &["model", "disk", "runtime", "kafka", "wire", "promql"]),
+    ("ctl", &["model", "disk", "tsdb", "runtime", "kafka", "wire", "promql"]),
     ("perf", &["model", "wire"]),
 ];
 

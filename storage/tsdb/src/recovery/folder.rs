@@ -24,6 +24,8 @@ pub struct FolderSurvey {
     shard: ShardId,
     pub(super) segments: Vec<SegmentSurvey>,
     accepted: Lsn,
+    /// Frames up to here are known to have been synced.
+    synced: Lsn,
     identity: Option<LogIdentity>,
     torn_tail: Option<TornTail>,
     /// The first frame that is there as a whole.
@@ -37,8 +39,12 @@ pub struct FolderSurvey {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct SegmentSurvey {
     pub(super) id: SegmentId,
-    file_bytes: u64,
+    pub(super) file_bytes: u64,
     pub(super) role: Role,
+    /// Where its header takes up the stream; none while it is not in use.
+    pub(super) first: Option<Lsn>,
+    /// Accepted frames that end in it.
+    pub(super) frame_count: u64,
     /// What its accepted frames concern, those included that only pass through.
     pub(super) routes: BTreeSet<(PartitionId, Epoch)>,
 }
@@ -69,6 +75,13 @@ pub struct TornTail {
 /// # Errors
 /// The disk failed, or the log is damaged or of a newer release.
 pub async fn survey_folder<D: Disk>(disk: &D, dir: &Path, shard: ShardId) -> Result<FolderSurvey, RecoveryError> {
+    let survey = read_folder(disk, dir, shard).await?;
+    sync_again(disk, &survey).await?;
+    Ok(survey)
+}
+
+/// The same without the sync: opens files for reading only.
+pub(super) async fn read_folder<D: Disk>(disk: &D, dir: &Path, shard: ShardId) -> Result<FolderSurvey, RecoveryError> {
     let ids = list_segments(disk, dir).await?;
     let mut in_use = Vec::new();
     let mut unused = Vec::new();
@@ -76,13 +89,16 @@ pub async fn survey_folder<D: Disk>(disk: &D, dir: &Path, shard: ShardId) -> Res
     for id in ids {
         let mut reader = SegmentReader::open(disk, dir, id).await?;
         let state = SegmentHeader::judge(reader.header_block().await?, id);
-        let index = segments.len();
+        let (index, mut first) = (segments.len(), None);
         match in_use_or(&reader, shard, state)? {
-            Ok(header) => in_use.push((index, header)),
+            Ok(header) => {
+                first = Some(header.first.lsn);
+                in_use.push((index, header));
+            }
             Err(finding) => unused.push((index, finding, reader.holds_parts().await?)),
         }
         let (file_bytes, role, routes) = (reader.file_bytes, Role::Reserve, BTreeSet::new());
-        segments.push(SegmentSurvey { id, file_bytes, role, routes });
+        segments.push(SegmentSurvey { id, file_bytes, role, first, frame_count: 0, routes });
     }
     for (index, finding, holds_parts) in unused {
         let is_later_in_use = in_use.last().is_some_and(|(used, _)| *used > index);
@@ -103,8 +119,7 @@ pub async fn survey_folder<D: Disk>(disk: &D, dir: &Path, shard: ShardId) -> Res
     check_floor(&path, first, &checkpoints, &damaged_checkpoints)?;
     let mut scan = Scan::new(dir, segments, first);
     scan.read(disk, &kept).await?;
-    scan.sync_again(disk).await?;
-    let Scan { segments, accepted, identity, torn_tail, .. } = scan;
+    let Scan { segments, accepted, synced, identity, torn_tail, .. } = scan;
     if let Some(ahead) = checkpoints.iter().find(|checkpoint| checkpoint.last > accepted) {
         let what = format!("the log ends with frame {accepted}, but a checkpoint has frame {} already", ahead.last);
         return Err(damaged(dir, 0, &what));
@@ -116,6 +131,7 @@ pub async fn survey_folder<D: Disk>(disk: &D, dir: &Path, shard: ShardId) -> Res
         shard,
         segments,
         accepted,
+        synced,
         identity,
         torn_tail,
         first: if first.part > 0 { first.lsn.next() } else { first.lsn },
@@ -340,6 +356,7 @@ impl<'a> Scan<'a> {
                 self.identity = Some(identity);
             }
         }
+        self.segments[index].frame_count += 1;
         for (index, end) in self.frame_segments.drain(..) {
             self.segments[index].role = Role::Kept { end, last: lsn };
             self.segments[index].routes.extend(&routes);
@@ -360,6 +377,7 @@ impl<'a> Scan<'a> {
             return;
         }
         self.is_beginning_gone = false;
+        self.segments[index].frame_count += 1;
         self.accepted = lsn;
         self.expected = StreamPosition::start_of(lsn.next());
     }
@@ -387,21 +405,21 @@ impl<'a> Scan<'a> {
             Some(_) => Evidence::LaterUnsynced,
         })
     }
+}
 
-    /// The writer may have died between a write and its sync: what is accepted now, frames and the last header, must not
-    /// vanish in the next crash.
-    async fn sync_again<D: Disk>(&self, disk: &D) -> Result<(), RecoveryError> {
-        let last_in_use = self.segments.iter().rposition(|segment| segment.role != Role::Reserve);
-        for (index, segment) in self.segments.iter().enumerate() {
-            let holds_unsynced = matches!(segment.role, Role::Kept { last, .. } if last > self.synced);
-            if holds_unsynced || last_in_use == Some(index) {
-                let path = self.dir.join(file_name(segment.id));
-                disk.open(&path, OpenMode::ReadWrite, Access::Direct).await?.sync().await?;
-            }
+/// The writer may have died between a write and its sync: what is accepted now, frames and the last header, must not
+/// vanish in the next crash.
+async fn sync_again<D: Disk>(disk: &D, survey: &FolderSurvey) -> Result<(), RecoveryError> {
+    let last_in_use = survey.segments.iter().rposition(|segment| segment.role != Role::Reserve);
+    for (index, segment) in survey.segments.iter().enumerate() {
+        let holds_unsynced = matches!(segment.role, Role::Kept { last, .. } if last > survey.synced);
+        if holds_unsynced || last_in_use == Some(index) {
+            let path = survey.dir.join(file_name(segment.id));
+            disk.open(&path, OpenMode::ReadWrite, Access::Direct).await?.sync().await?;
         }
-        disk.sync_dir(self.dir).await?;
-        Ok(())
     }
+    disk.sync_dir(&survey.dir).await?;
+    Ok(())
 }
 
 fn finding_of<F: DiskFile>(
@@ -447,6 +465,7 @@ impl FolderSurvey {
             shard,
             segments,
             accepted: Lsn(0),
+            synced: Lsn(0),
             identity: None,
             torn_tail: None,
             first: Lsn(1),
