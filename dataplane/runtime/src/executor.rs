@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::future::Future;
 use std::time::Duration;
 
-use glommio::{LocalExecutorBuilder, Placement};
+use glommio::{Latency, LocalExecutorBuilder, Placement, Shares};
 
 /// Memory that an executor registers for direct I/O; more comes from the allocator. It is registered with each of three rings
 /// and counts three times against the limit of locked memory: see `LOCKED_BYTES_PER_EXECUTOR`.
@@ -15,11 +15,13 @@ const RING_DEPTH: usize = 128;
 /// The ring is looked at between runs of futures only. With the library's 100 ms, a future that always yields (a scan of
 /// series) would hold back a log's completed write for so long.
 const RUN_TIME_MAX: Duration = Duration::from_millis(1);
-/// An executor is up at least so often. When the run time ends between a wake and the run that it asked for, the ring library
-/// (0.12) parks with that future still queued: with 1 ms of run time one wake in a hundred thousand was lost on two busy cores.
-/// Only a timer makes up for it, and a timer's own wake is lost in the same way: one heartbeat alone stopped after some
-/// minutes on busy cores, and its executor for ever. Hence several, each slower than the one before: while one is lost the
-/// next is still to come, also after a pause in which the faster ones all fell due at once.
+/// When the run time ends between a wake and the run that it asked for, the ring library (0.12) parks with that future still
+/// queued: with 1 ms of run time one wake in a hundred thousand was lost on two busy cores. So only the queue of the executor's
+/// own futures has that run time; where no future of it is ready it is this long, at the start above all.
+const QUIET_RUN_TIME_MAX: Duration = Duration::from_secs(5);
+/// An executor is up at least so often, which makes up for a lost wake. These futures are of the quiet queue; still a wake of
+/// theirs is lost while the other queue has something to do. Hence several, each slower than the one before: while one is lost
+/// the next is still to come, also after a pause in which the faster ones all fell due at once.
 const HEARTBEATS: [Duration; 8] = {
     let mut periods = [Duration::from_millis(10); 8];
     let mut index = 1;
@@ -71,7 +73,7 @@ pub(crate) fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
 pub fn spawn_executor<M, F, T>(spec: ExecutorSpec, make: M) -> Result<Executor<T>, String>
 where
     M: FnOnce() -> F + Send + 'static,
-    F: Future<Output = T>,
+    F: Future<Output = T> + 'static,
     T: Send + 'static,
 {
     let thread = std::thread::Builder::new().name(spec.name.clone());
@@ -81,14 +83,19 @@ where
             .name(&spec.name)
             .io_memory(IO_MEMORY_BYTES)
             .ring_depth(RING_DEPTH)
-            .preempt_timer(RUN_TIME_MAX)
+            .preempt_timer(QUIET_RUN_TIME_MAX)
             .make()
             .map_err(|error| format!("cannot build the executor {}: {error}", spec.name))?;
         Ok(executor.run(async move {
             HEARTBEATS.into_iter().for_each(|period| spawn_local(heartbeat(period)).detach());
-            let value = make().await;
-            drain().await;
-            value
+            let queue =
+                glommio::executor().create_task_queue(Shares::default(), Latency::Matters(RUN_TIME_MAX), "futures");
+            let own = async move {
+                let value = make().await;
+                drain().await;
+                value
+            };
+            glommio::spawn_local_into(own, queue).expect("the queue was just made").await
         }))
     };
     thread.spawn(run).map(Executor).map_err(|error| format!("cannot start a thread: {error}"))
@@ -181,6 +188,9 @@ pub async fn yield_now() {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
     use super::*;
 
     fn spec(cpu: Option<usize>) -> ExecutorSpec {
@@ -221,6 +231,26 @@ mod tests {
         }
         drop(ping);
         executor.unwrap().join().unwrap();
+    }
+
+    /// A first run that is lost is lost for ever: nothing else is there that could wake the executor.
+    #[test]
+    fn executors_start_on_busy_cores() {
+        let is_over = Arc::new(AtomicBool::new(false));
+        let busy = |_| {
+            let is_over = is_over.clone();
+            std::thread::spawn(move || while !is_over.load(Ordering::Relaxed) {})
+        };
+        let busy: Vec<_> = (0..12).map(busy).collect();
+        for _ in 0..12 {
+            let start = |number| spawn_executor(spec(None), move || async move { number }).unwrap();
+            let executors: Vec<_> = (0..64).map(start).collect();
+            for (number, executor) in executors.into_iter().enumerate() {
+                assert_eq!(executor.join(), Ok(number));
+            }
+        }
+        is_over.store(true, Ordering::Relaxed);
+        busy.into_iter().for_each(|thread| thread.join().unwrap());
     }
 
     #[test]
