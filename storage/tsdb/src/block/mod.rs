@@ -6,9 +6,18 @@
 
 mod appender;
 mod chunk_file;
+mod chunk_read;
+mod cursor;
+mod deletion;
 mod error;
 mod index;
+mod items;
+mod matching;
 mod meta;
+mod reader;
+#[cfg(test)]
+mod reader_test;
+mod source;
 mod tombstones;
 mod ulid;
 mod writer;
@@ -16,12 +25,16 @@ mod writer;
 mod writer_test;
 
 pub use chunk_file::{CHUNK_SEGMENT_BYTES_MAX, ChunkRef};
+pub use chunk_read::StoredChunk;
+pub use cursor::{BlockCursor, BlockSeries, BlockSeriesChunk};
 pub use error::BlockError;
-pub use index::{ChunkMeta, SeriesEntryRef};
+pub use index::{ChunkMeta, SeriesEntry, SeriesEntryRef};
 pub use meta::{
     BlockDescription, BlockFileEntry, BlockMeta, BlockStats, Compaction, Downsample, IndexStats, KafkaSource,
     META_VERSION, THANOS_VERSION, ThanosMeta, WellheadMeta,
 };
+pub use reader::Block;
+pub use source::{BlockSource, FolderSource};
 pub use tombstones::{Tombstone, decode_tombstones, encode_tombstones};
 pub use ulid::{Ulid, UlidError};
 pub use writer::{BlockChunk, BlockOptions, BlockWriter, remove_unfinished};

@@ -12,7 +12,7 @@ use super::*;
 use crate::chunk::{ChunkEncoding, encode_xor};
 
 /// Series `m{i="0", zone=".."}` .., each with some chunks.
-fn series(count: usize) -> BTreeMap<Labels, Vec<Vec<Sample>>> {
+pub(super) fn series(count: usize) -> BTreeMap<Labels, Vec<Vec<Sample>>> {
     let of = |index: usize| {
         let (i, zone) = (index.to_string(), ["a", "b", "ü"][index % 3]);
         let labels = Labels::from_pairs(&[("__name__", "m"), ("i", &i), ("zone", zone)]);
@@ -28,7 +28,7 @@ fn series(count: usize) -> BTreeMap<Labels, Vec<Vec<Sample>>> {
     (0..count).map(of).collect()
 }
 
-fn symbols(series: &BTreeMap<Labels, Vec<Vec<Sample>>>) -> Vec<String> {
+pub(super) fn symbols(series: &BTreeMap<Labels, Vec<Vec<Sample>>>) -> Vec<String> {
     let labels = series.keys().flat_map(|labels| labels.iter());
     let mut symbols: Vec<String> = labels.flat_map(|label| [label.name.to_string(), label.value.to_string()]).collect();
     symbols.sort();
@@ -36,7 +36,7 @@ fn symbols(series: &BTreeMap<Labels, Vec<Vec<Sample>>>) -> Vec<String> {
     symbols
 }
 
-async fn write<D: disk::Disk>(
+pub(super) async fn write<D: disk::Disk>(
     disk: &D,
     blocks: &Path,
     ulid: Ulid,
@@ -62,7 +62,7 @@ async fn write<D: disk::Disk>(
     writer.finish().await
 }
 
-fn promtool(arguments: &[&str]) -> Option<String> {
+pub(super) fn promtool(arguments: &[&str]) -> Option<String> {
     let output = match Command::new("promtool").args(arguments).output() {
         Ok(output) => output,
         Err(_) => {

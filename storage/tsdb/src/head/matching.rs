@@ -42,7 +42,7 @@ enum Pairs<'a> {
 
 /// What decides about a label's value.
 #[derive(PartialEq, Eq, Debug)]
-enum Decisive {
+pub(crate) enum Decisive {
     /// Being one of these (none is empty): accepted by a selecting matcher, refused by a subtracting one.
     Values(Vec<String>),
     /// Having any value.
@@ -158,7 +158,7 @@ impl Pairs<'_> {
     }
 }
 
-fn decisive(matcher: &Matcher) -> Decisive {
+pub(crate) fn decisive(matcher: &Matcher) -> Decisive {
     match (matcher.op, &*matcher.value) {
         (MatchOp::Equal | MatchOp::NotEqual, "") | (MatchOp::Regex | MatchOp::NotRegex, ".+") => Decisive::Any,
         (MatchOp::Equal | MatchOp::NotEqual, value) => Decisive::Values(vec![value.to_owned()]),

@@ -30,6 +30,8 @@ pub use append::{Appended, Horizon, Reading};
 pub use counters::{HeadBytes, HeadCounters};
 pub use cut::{CutNumber, CutSize, OpenCut};
 pub(crate) use image::{ChunkFiles, ImageError, LabelDictionary};
+pub(crate) use matching::{Decisive, decisive};
+pub(crate) use sets::{intersect, subtract};
 pub use symbols::{Symbol, Symbols};
 
 use crate::checkpoint::{ChunkAt, ChunkBytes};

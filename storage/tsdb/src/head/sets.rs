@@ -54,7 +54,7 @@ impl SeriesSet {
 }
 
 /// Keeps what is in both.
-pub(super) fn intersect(kept: &mut Vec<u32>, other: &[u32]) {
+pub(crate) fn intersect(kept: &mut Vec<u32>, other: &[u32]) {
     let mut rest = other;
     kept.retain(|series| {
         touch(1);
@@ -64,7 +64,7 @@ pub(super) fn intersect(kept: &mut Vec<u32>, other: &[u32]) {
 }
 
 /// Keeps what is not in `other`.
-pub(super) fn subtract(kept: &mut Vec<u32>, other: &[u32]) {
+pub(crate) fn subtract(kept: &mut Vec<u32>, other: &[u32]) {
     let mut rest = other;
     kept.retain(|series| {
         touch(1);

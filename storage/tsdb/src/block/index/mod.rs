@@ -5,12 +5,22 @@
 //! magic, version | symbols | series, each on a multiple of 16 | postings | label offsets (none) | postings offsets | TOC
 //! ```
 
+mod contents;
+mod entry;
+mod postings;
+mod symbols;
 mod writer;
 
 use model::TimeRange;
 
 use super::ChunkRef;
 
+pub use entry::SeriesEntry;
+
+pub(super) use contents::Contents;
+pub(super) use entry::{Texts, read_entries};
+pub(super) use postings::{PostingsTable, read_lists};
+pub(super) use symbols::SymbolTable;
 pub(super) use writer::IndexWriter;
 
 pub(super) const MAGIC: u32 = 0xBAAA_D700;
