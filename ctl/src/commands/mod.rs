@@ -1,5 +1,6 @@
 //! The commands, a file each. A new one is its file, a line in the enum and in `run`, and its name in a group.
 
+mod blocks;
 mod check;
 mod completions;
 mod groups;
@@ -25,6 +26,7 @@ pub enum Command {
     Topics(topics::Arguments),
     Records(records::Arguments),
     Wal(wal::Arguments),
+    Blocks(blocks::Arguments),
     Check(check::Arguments),
     Completions(completions::Arguments),
     Man(man::Arguments),
@@ -35,7 +37,7 @@ pub const GROUPS: &[(&str, &[&str])] = &[
     ("See how it is", &["status", "lag"]),
     ("See and move progress", &["offsets", "groups"]),
     ("Look into Kafka", &["topics", "records"]),
-    ("Look into a data folder", &["wal"]),
+    ("Look into a data folder", &["wal", "blocks"]),
     ("Prepare a machine", &["check", "completions", "man"]),
 ];
 
@@ -51,6 +53,7 @@ impl Command {
             Self::Topics(arguments) => arguments.run(context).await,
             Self::Records(arguments) => arguments.run(context).await,
             Self::Wal(arguments) => arguments.run(context).await,
+            Self::Blocks(arguments) => arguments.run(context).await,
             Self::Check(arguments) => arguments.run(context),
             Self::Completions(arguments) => arguments.run(context),
             Self::Man(arguments) => arguments.run(context),

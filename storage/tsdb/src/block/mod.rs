@@ -20,6 +20,7 @@ mod reader_test;
 mod source;
 mod tombstones;
 mod ulid;
+mod verify;
 mod writer;
 #[cfg(test)]
 mod writer_test;
@@ -37,6 +38,7 @@ pub use reader::Block;
 pub use source::{BlockSource, FolderSource};
 pub use tombstones::{Tombstone, decode_tombstones, encode_tombstones};
 pub use ulid::{Ulid, UlidError};
+pub use verify::{FINDINGS_MAX, Finding, Verification, verify};
 pub use writer::{BlockChunk, BlockOptions, BlockWriter, remove_unfinished};
 
 /// The files of a block, by their names in the block's folder.
@@ -59,6 +61,15 @@ impl BlockFile {
             Self::Meta => "meta.json".to_owned(),
             Self::Tombstones => "tombstones".to_owned(),
         }
+    }
+
+    /// The file of a path; none where a block has no such file.
+    #[must_use]
+    pub fn of_path(path: &str) -> Option<Self> {
+        let segment = path.strip_prefix(CHUNKS_FOLDER).and_then(|rest| rest.strip_prefix('/'));
+        let segment = segment.and_then(|number| number.parse().ok()).map(Self::Chunks);
+        let found = segment.into_iter().chain([Self::Index, Self::Meta, Self::Tombstones]);
+        found.into_iter().find(|file| file.path() == path)
     }
 }
 

@@ -10,9 +10,9 @@ use super::source::read_whole;
 use super::{BlockError, BlockFile, BlockMeta, BlockSource, ChunkRef, SeriesEntryRef, Tombstone, decode_tombstones};
 
 /// Of `meta.json`: a block of thousands of others and all its files is a tenth of it.
-const META_BYTES_MAX: usize = 16 << 20;
+pub(super) const META_BYTES_MAX: usize = 16 << 20;
 /// Of tombstones: Prometheus rewrites a block long before.
-const TOMBSTONES_BYTES_MAX: usize = 64 << 20;
+pub(super) const TOMBSTONES_BYTES_MAX: usize = 64 << 20;
 
 /// See the module.
 #[derive(Debug)]
@@ -34,14 +34,8 @@ impl<S: BlockSource> Block<S> {
     pub async fn open(source: S) -> Result<Self, BlockError> {
         let meta = BlockMeta::decode(&read_whole(&source, BlockFile::Meta, META_BYTES_MAX).await?)?;
         let contents = Contents::read(&source).await?;
-        let symbols = match contents.symbols_at {
-            0 => SymbolTable::empty(),
-            at => SymbolTable::decode(at, contents.read_part(&source, at).await?)?,
-        };
-        let postings = match contents.postings_table_at {
-            0 => PostingsTable::empty(),
-            at => PostingsTable::decode(&contents, contents.read_part(&source, at).await?)?,
-        };
+        let symbols = SymbolTable::read(&source, &contents).await?;
+        let postings = PostingsTable::read(&source, &contents).await?;
         let mut tombstones = match read_whole(&source, BlockFile::Tombstones, TOMBSTONES_BYTES_MAX).await {
             Err(BlockError::Missing { .. }) => Vec::new(),
             bytes => decode_tombstones(&bytes?)?,

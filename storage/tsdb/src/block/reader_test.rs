@@ -20,10 +20,10 @@ type Written = BTreeMap<Labels, Vec<Vec<Sample>>>;
 
 /// A block's files in memory.
 #[derive(Clone)]
-struct Memory(HashMap<BlockFile, Vec<u8>>);
+pub(super) struct Memory(pub(super) HashMap<BlockFile, Vec<u8>>);
 
 impl Memory {
-    fn of_folder(folder: &Path) -> Self {
+    pub(super) fn of_folder(folder: &Path) -> Self {
         let mut files = vec![BlockFile::Index, BlockFile::Meta, BlockFile::Tombstones];
         let segments = std::fs::read_dir(folder.join("chunks")).unwrap().count() as u32;
         files.extend((1..=segments).map(BlockFile::Chunks));
@@ -31,14 +31,14 @@ impl Memory {
         Self(files.into_iter().filter_map(bytes).collect())
     }
 
-    fn of_series(written: &Written) -> Self {
+    pub(super) fn of_series(written: &Written) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let ulid = Ulid::new(1_700_000_000_000, 7);
         block_on(write(&PlainDisk, folder.path(), ulid, written)).unwrap().unwrap();
         Self::of_folder(&folder.path().join(ulid.to_string()))
     }
 
-    fn index(&mut self) -> &mut Vec<u8> {
+    pub(super) fn index(&mut self) -> &mut Vec<u8> {
         self.0.get_mut(&BlockFile::Index).unwrap()
     }
 }
@@ -88,7 +88,7 @@ fn pairs<'a>(samples: impl IntoIterator<Item = &'a Sample>) -> Vec<(i64, u64)> {
 }
 
 /// Some labels are missing on some series; one series has hundreds of chunks, one a chunk of many bytes.
-fn uneven() -> Written {
+pub(super) fn uneven() -> Written {
     let mut written: Written = series(200)
         .into_iter()
         .enumerate()
@@ -298,6 +298,7 @@ async fn resolve_all(block: &Block<Memory>) -> Vec<SeriesEntryRef> {
 /// Whatever the bytes, an answer or an error. Gives the number of series.
 fn walk(memory: Memory) -> Result<usize, BlockError> {
     block_on(async {
+        verify(&memory).await.expect("a source in memory does not fail");
         let block = Block::open(memory).await?;
         let names: Vec<String> = block.label_names().map(str::to_owned).collect();
         let values: usize = names.iter().map(|name| block.label_values(name).count()).sum();
@@ -312,7 +313,7 @@ fn walk(memory: Memory) -> Result<usize, BlockError> {
 }
 
 /// What the checksums of an index cover, each of them standing right behind.
-fn covered(memory: &Memory) -> Vec<std::ops::Range<usize>> {
+pub(super) fn covered(memory: &Memory) -> Vec<std::ops::Range<usize>> {
     let index = &memory.0[&BlockFile::Index];
     let contents = block_on(Contents::read(memory)).unwrap();
     let part = |at: u64| {

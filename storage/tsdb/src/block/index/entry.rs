@@ -13,6 +13,7 @@ use crate::wal::{Fields, Malformed};
 
 /// How long an entry is taken to be where nothing tells more.
 const ENTRY_BYTES_GUESS: u64 = 512;
+const CHECKSUM_BYTES: usize = 4;
 /// Texts that are kept at hand; then the collection begins anew.
 const TEXTS_MAX: usize = 1 << 16;
 
@@ -72,10 +73,14 @@ fn look_at_entry(
     symbols: &SymbolTable,
     texts: &mut Texts,
 ) -> Result<Look<SeriesEntry>, BlockError> {
-    let (payload, _) = match look_at_frame(at, bytes)? {
-        Look::Needs { bytes } => return Ok(Look::Needs { bytes }),
-        Look::Whole(framed) => framed,
+    let (head, length) = frame(at, bytes)?;
+    let Some((payload, checksum)) = bytes[head..].get(..length + CHECKSUM_BYTES).map(|rest| rest.split_at(length))
+    else {
+        return Ok(Look::Needs { bytes: (head + length + CHECKSUM_BYTES) as u64 });
     };
+    if crc32c::crc32c(payload).to_be_bytes() != checksum {
+        return Err(damaged(at, "the checksum of a series differs"));
+    }
     let mut fields = Fields::new(payload);
     let labels = labels(&mut fields, symbols, texts).map_err(|reason| damaged(at, reason))?;
     let chunks = chunks(&mut fields).map_err(|malformed| damaged(at, malformed.to_string()))?;
@@ -85,19 +90,16 @@ fn look_at_entry(
     Ok(Look::Whole(SeriesEntry { labels, chunks }))
 }
 
-/// What stands between an entry's length and its checksum, and how long all of it is.
-pub(in crate::block) fn look_at_frame(at: u64, bytes: &[u8]) -> Result<Look<(&[u8], usize)>, BlockError> {
+/// How long an entry says that it is, with its length and its checksum.
+pub(in crate::block) fn frame_bytes(at: u64, bytes: &[u8]) -> Result<u64, BlockError> {
+    let (head, length) = frame(at, bytes)?;
+    Ok((head + length + CHECKSUM_BYTES) as u64)
+}
+
+fn frame(at: u64, bytes: &[u8]) -> Result<(usize, usize), BlockError> {
     let mut fields = Fields::new(bytes);
     let length: u32 = fields.number("a length").map_err(|malformed| damaged(at, malformed.to_string()))?;
-    let length = length as usize;
-    let head = bytes.len() - fields.rest().len();
-    let Some((payload, checksum)) = fields.rest().get(..length + 4).map(|rest| rest.split_at(length)) else {
-        return Ok(Look::Needs { bytes: (head + length + 4) as u64 });
-    };
-    if crc32c::crc32c(payload).to_be_bytes() != checksum {
-        return Err(damaged(at, "the checksum of a series differs"));
-    }
-    Ok(Look::Whole((payload, head + length + 4)))
+    Ok((bytes.len() - fields.rest().len(), length as usize))
 }
 
 fn labels(fields: &mut Fields<'_>, symbols: &SymbolTable, texts: &mut Texts) -> Result<Labels, String> {

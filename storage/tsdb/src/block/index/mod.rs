@@ -18,7 +18,7 @@ use super::ChunkRef;
 pub use entry::SeriesEntry;
 
 pub(super) use contents::Contents;
-pub(super) use entry::{Texts, read_entries};
+pub(super) use entry::{Texts, frame_bytes, read_entries};
 pub(super) use postings::{PostingsTable, read_lists};
 pub(super) use symbols::SymbolTable;
 pub(super) use writer::IndexWriter;

@@ -42,12 +42,15 @@ struct Entry<'a> {
 }
 
 impl PostingsTable {
-    pub(in crate::block) fn empty() -> Self {
-        Self { bytes: Vec::new(), names: Vec::new(), sparse: Vec::new(), all: None, lists_end: 0 }
+    pub(in crate::block) async fn read<S: BlockSource>(source: &S, contents: &Contents) -> Result<Self, BlockError> {
+        match contents.postings_table_at {
+            0 => Ok(Self { bytes: Vec::new(), names: Vec::new(), sparse: Vec::new(), all: None, lists_end: 0 }),
+            at => Self::decode(contents, contents.read_part(source, at).await?),
+        }
     }
 
     /// Checks every entry: in order, as many as are claimed, lists within the index.
-    pub(in crate::block) fn decode(contents: &Contents, part: Vec<u8>) -> Result<Self, BlockError> {
+    fn decode(contents: &Contents, part: Vec<u8>) -> Result<Self, BlockError> {
         let table_at = contents.postings_table_at;
         let (count, entries) = split_count(table_at, &part)?;
         let mut fields = Fields::new(entries);

@@ -1,7 +1,8 @@
 //! The symbols of an index in memory: its bytes as they are, and the place of every 32nd.
 
+use super::Contents;
 use super::contents::{damaged, split_count};
-use crate::block::BlockError;
+use crate::block::{BlockError, BlockSource};
 use crate::wal::Fields;
 
 const STEP: usize = 32;
@@ -16,12 +17,15 @@ pub(in crate::block) struct SymbolTable {
 }
 
 impl SymbolTable {
-    pub(in crate::block) fn empty() -> Self {
-        Self { bytes: Vec::new(), sparse: Vec::new(), count: 0 }
+    pub(in crate::block) async fn read<S: BlockSource>(source: &S, contents: &Contents) -> Result<Self, BlockError> {
+        match contents.symbols_at {
+            0 => Ok(Self { bytes: Vec::new(), sparse: Vec::new(), count: 0 }),
+            at => Self::decode(at, contents.read_part(source, at).await?),
+        }
     }
 
     /// Checks every entry: UTF-8, in order, as many as are claimed.
-    pub(in crate::block) fn decode(at: u64, part: Vec<u8>) -> Result<Self, BlockError> {
+    fn decode(at: u64, part: Vec<u8>) -> Result<Self, BlockError> {
         let (count, entries) = split_count(at, &part)?;
         let mut fields = Fields::new(entries);
         let (mut sparse, mut found, mut before) = (Vec::new(), 0u32, None);
